@@ -182,7 +182,8 @@ def _allowed(field: FieldInfo) -> str:
         "float": "a number",
         "bool": "`true` or `false`",
     }
-    kind = " or ".join(words[getattr(one, "__origin__", one).__name__] for one in kinds)
+    names = [getattr(one, "__origin__", one).__name__ for one in kinds]
+    kind = " or ".join(words[name] for name in names if name != "EncryptedFile")  # that is a path with a key_file
     least = next((bound.ge for bound in field.metadata if hasattr(bound, "ge")), None)
     most = next((bound.le for bound in field.metadata if hasattr(bound, "le")), None)
     if least is None and most is None:

@@ -12,18 +12,22 @@ from .groups.unknown import UnknownPeople
 from .liveness.challenge import Challenge, draw_challenge
 from .liveness.session import LivenessResult, LivenessSession
 from .models.store import ModelStore
+from .privacy.report import PrivacyReport, privacy_report
+from .recognize.challenges import ChallengeOptions
 from .recognize.events import Event, LiveView
 from .recognize.live import LiveOptions, LiveRecognizer, LiveSession
 from .recognize.pictures import RecognizedFaces, RecognizeOptions, Recognizer
-from .recognize.verify import Verification, verify
+from .recognize.verify import LiveVerification, LiveVerifier, Verification, verify
 from .thresholds import ThresholdPolicy
-from .types import Decision, Detections, Frame
+from .types import Consent, Decision, Detections, Frame
 
 __version__: str
 
 __all__ = [
     "Analyzer",
     "Challenge",
+    "ChallengeOptions",
+    "Consent",
     "Decision",
     "DetectOptions",
     "Detections",
@@ -36,6 +40,8 @@ __all__ = [
     "LiveOptions",
     "LiveRecognizer",
     "LiveSession",
+    "LiveVerification",
+    "LiveVerifier",
     "LiveView",
     "LivenessResult",
     "LivenessSession",
@@ -44,6 +50,7 @@ __all__ = [
     "Offer",
     "PhotoGroups",
     "Pool",
+    "PrivacyReport",
     "RecognizeOptions",
     "RecognizedFaces",
     "Recognizer",
@@ -55,6 +62,7 @@ __all__ = [
     "load_analyzer",
     "open_pool",
     "open_source",
+    "privacy_report",
     "read_image",
     "register",
     "undo",

@@ -32,10 +32,12 @@ from facepool.errors import ConfigError, PathMissing
 from facepool.faces.detect import DETECTOR_PRESETS, DetectOptions, DetectorPreset
 from facepool.faces.load import PrecisionChoice
 from facepool.files import users_folder
-from facepool.gallery.address import PoolAddress, PostgresAddress, pool_address
+from facepool.gallery.address import EncryptedFile, PoolAddress, PostgresAddress, pool_address
 from facepool.gallery.collections import DEFAULT, check_collection, collection_address
 from facepool.gallery.sightings import InboxBounds
 from facepool.groups.keeper import KeepOptions
+from facepool.privacy.holdings import Limits
+from facepool.recognize.challenges import ChallengeOptions
 from facepool.recognize.evidence import EvidenceOptions
 from facepool.recognize.live import LiveOptions
 from facepool.recognize.pictures import RecognizeOptions
@@ -94,7 +96,9 @@ def _shown_address(pool: PoolAddress, info: SerializationInfo) -> object:
 
 
 PoolSetting = Annotated[
-    Path | InstanceOf[PostgresAddress], BeforeValidator(_address_of_pool), PlainSerializer(_shown_address)
+    Path | InstanceOf[EncryptedFile] | InstanceOf[PostgresAddress],
+    BeforeValidator(_address_of_pool),
+    PlainSerializer(_shown_address),
 ]
 """Where people are kept."""
 LEAST_EVERY_S = 0.1
@@ -135,6 +139,9 @@ class Settings(BaseModel):
     pool: PoolSetting = Field(
         default_factory=default_pool,
         description="Where people are kept: a .db file, a .npy file or postgresql://user@host/database",
+    )
+    key_file: Path | None = Field(
+        None, description="File with the key of an encrypted pool; without it nobody can read the pool"
     )
     collection: str = Field(
         DEFAULT,
@@ -190,6 +197,12 @@ class Settings(BaseModel):
         description="Seek faces in every k-th frame, and follow them in between; auto: five times a second, and in "
         "every frame in which somebody is new or the picture changes",
     )
+    require_live: bool = Field(
+        default=False,
+        description="Name a moving face only once it has shown that it is somebody alive: it is asked to look in three "
+        "random directions. A server names, compares and registers only who has made such a check with it, except "
+        "before its own cameras",
+    )
     keep_unknown: bool = Field(
         default=False,
         description="Keep the best faces of people whom nobody knows, grouped, beside the pool, to name them later",
@@ -200,6 +213,21 @@ class Settings(BaseModel):
     keep_days: float = Field(14, gt=0, le=3650, description="Days that faces of --keep-unknown are kept, at most")
     keep_sightings: int = Field(5000, ge=1, le=1_000_000, description="Sightings that are kept, at most")
     keep_mb: float = Field(200, gt=0, le=1_000_000, description="Megabytes that kept sightings take, at most")
+    consent_text: str = Field(
+        "",
+        description="Text that people agree to when they are registered on the page, or the file that has it; the page "
+        "asks for a tick, and it is recorded",
+    )
+    keep_activity: float = Field(30, ge=0, le=36500, description="Days that a server keeps who was seen when, at most")
+    keep_activity_entries: int = Field(
+        1_000_000, ge=1, le=100_000_000, description="Entries of who was seen when that a server keeps, at most"
+    )
+    keep_audit: float = Field(
+        0, ge=0, le=36500, description="Days that a server keeps who did what to whom; 0: for ever"
+    )
+    keep_audit_entries: int = Field(
+        0, ge=0, le=100_000_000, description="Entries of who did what to whom that a server keeps; 0: any number"
+    )
     refresh: Literal["off", "suggest"] = Field(
         "off",
         description="suggest: propose new views of people who come to look different from their stored ones, by what "
@@ -281,7 +309,7 @@ class Settings(BaseModel):
             raise ValueError("it is no topic")
         return prefix.strip("/")
 
-    @field_validator("pool", "models_dir", "offline_dir")
+    @field_validator("pool", "key_file", "models_dir", "offline_dir")
     @classmethod
     def _expand_home(cls, path: PoolAddress | None) -> PoolAddress | None:
         """``~`` means the home folder here as it does in a shell; it stays for a user without one."""
@@ -320,6 +348,7 @@ class Settings(BaseModel):
         keep_pictures: bool = False,
         appearance: str = "",
         partial: bool = False,
+        live: bool = False,
         consent: Consent | None = None,
     ) -> EnrollOptions:
         """Which views are worth keeping."""
@@ -332,6 +361,7 @@ class Settings(BaseModel):
             keep_pictures=keep_pictures,
             appearance=appearance,
             partial=partial,
+            live=live,
             consent=consent,
         )
 
@@ -343,8 +373,13 @@ class Settings(BaseModel):
         """How the pool is searched."""
         return SearchChoice(self.search, self.exact)
 
-    def live_options(self, *, keep_crops: bool = False) -> LiveOptions:
-        """When a face that moves is named, and what is spent on it."""
+    def live_options(self, *, keep_crops: bool = False, challenge: ChallengeOptions | None = None) -> LiveOptions:
+        """When a face that moves is named, and what is spent on it.
+
+        Args:
+            keep_crops: Keep the best face of each track for its events.
+            challenge: How it is asked to show that it is alive, where somebody sees what it is asked; None: it is not.
+        """
         return LiveOptions(
             evidence=EvidenceOptions(min_frames=self.firm_frames),
             min_margin=self.min_margin,
@@ -352,12 +387,25 @@ class Settings(BaseModel):
             detect_every=self.detect_every,
             keep_crops=keep_crops,
             keep_faces=FACES_KEPT if self.keeps_faces else 0,
+            challenge=challenge,
         )
 
     def keep_options(self) -> KeepOptions:
         """What is kept of who was seen."""
         bounds = InboxBounds(self.keep_days, self.keep_sightings, max(1, round(self.keep_mb * 1_000_000)))
         return KeepOptions(unknown=self.keep_unknown, recognized=self.keeps_recognized, bounds=bounds)
+
+    def limits(self) -> Limits:
+        """How long what is kept stays that goes by itself."""
+        return Limits(
+            inbox_days=self.keep_days,
+            inbox_sightings=self.keep_sightings,
+            inbox_mb=self.keep_mb,
+            activity_days=self.keep_activity,
+            activity_entries=self.keep_activity_entries,
+            audit_days=self.keep_audit,
+            audit_entries=self.keep_audit_entries,
+        )
 
     @property
     def keeps_recognized(self) -> bool:

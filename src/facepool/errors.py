@@ -5,7 +5,8 @@ compare; the wording may change, the code does not.
 
 FacepoolError
 ├── ConfigError                 exit 2   a setting that cannot be used
-│   └── ExtraMissing
+│   ├── ExtraMissing
+│   └── KeyUnusable
 ├── InputError                  exit 3   what was to be looked at
 │   ├── PathMissing
 │   ├── PathUnreadable
@@ -29,6 +30,10 @@ FacepoolError
 │   ├── PoolGone
 │   ├── PoolUnreachable
 │   ├── PoolTooNew
+│   ├── KeyNeeded
+│   ├── WrongKey
+│   ├── PoolNotEncrypted
+│   ├── ConversionUnfinished
 │   ├── SpaceMismatch
 │   ├── InvalidEmbedding
 │   ├── UnknownPerson
@@ -118,6 +123,15 @@ class ExtraMissing(ConfigError):
     """
 
     code = "extra_missing"
+
+
+class KeyUnusable(ConfigError):
+    """The key of an encrypted pool cannot be read or kept where it was said to be.
+
+    Remedy: check the key file, its permissions and what is in it, or the keyring; the message says which.
+    """
+
+    code = "key_unusable"
 
 
 class InputError(FacepoolError):
@@ -247,6 +261,16 @@ class ScanIncomplete(InputError):
     code = "scan_incomplete"
 
 
+class NotLive(InputError):
+    """Somebody who was to be registered alive did not do what was asked, or moved like a flat picture.
+
+    Remedy: try again, slowly and in good light, with one face before the camera; add `--partial` for people who cannot
+    turn far.
+    """
+
+    code = "not_live"
+
+
 class NotEnoughScores(InputError):
     """There are too few comparisons, or only of one kind, to measure an error rate.
 
@@ -337,6 +361,43 @@ class PoolTooNew(PoolError):
     """
 
     code = "pool_too_new"
+
+
+class KeyNeeded(PoolError):
+    """The pool is encrypted, and no key was given.
+
+    Remedy: name the file of its key with `--key-file`. Without the key nobody can read the pool.
+    """
+
+    code = "key_needed"
+
+
+class WrongKey(PoolError):
+    """The pool cannot be opened with the key that was given.
+
+    Remedy: name the key that belongs to this pool. Without it nobody can read the pool: restore a backup whose key
+    you have.
+    """
+
+    code = "wrong_key"
+
+
+class PoolNotEncrypted(PoolError):
+    """A key was given, and the pool is not encrypted.
+
+    Remedy: encrypt it with `facepool pool encrypt`, or use it without a key.
+    """
+
+    code = "pool_not_encrypted"
+
+
+class ConversionUnfinished(PoolError):
+    """Encrypting, decrypting or changing the key of the pool was interrupted.
+
+    Remedy: run the same command again; it goes on where it was.
+    """
+
+    code = "conversion_unfinished"
 
 
 class SpaceMismatch(PoolError):

@@ -5,7 +5,6 @@ import hashlib
 import os
 import re
 import shutil
-import sqlite3
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -75,28 +74,6 @@ def storage_errors(path: Path, what: str = "cannot be written") -> Iterator[None
         yield
     except OSError as error:
         raise storage_error(path, error, what) from error
-
-
-@contextmanager
-def sqlite_errors(name: object, *, fix: str, when_full: str = "") -> Iterator[None]:
-    """Turn what SQLite raises inside the block into facepool's errors, for a small file of our own.
-
-    Args:
-        name: What the file is called, for messages.
-        fix: What to do.
-        when_full: What to do where the disk is full; empty: the same.
-
-    Raises:
-        DiskFull: No room.
-        StorageError: The file cannot be used.
-    """
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-        kind = DiskFull if code & 0xFF == sqlite3.SQLITE_FULL else StorageError
-        remedy = when_full if kind is DiskFull and when_full else fix
-        raise kind(f"{name} cannot be used", why=str(error), fix=remedy) from error
 
 
 _USERS_FOLDERS = {

@@ -16,7 +16,9 @@ from facepool.groups.library import PhotoFace, PhotoGroups
 from facepool.groups.naming import Named
 from facepool.groups.undoing import Undoable
 from facepool.liveness.challenge import Challenge
-from facepool.liveness.session import LivenessResult
+from facepool.liveness.session import LivenessResult, LivenessStep
+from facepool.privacy.holdings import Holding
+from facepool.privacy.report import PrivacyReport
 from facepool.recognize.events import Event, LiveView
 from facepool.recognize.pictures import RecognizedFaces
 from facepool.types import Consent, Decision, Detections, Floats, Frame, Person, Pose, Sighting, Template
@@ -59,7 +61,12 @@ def embedded_record(faces: Faces, row: int) -> Record:
 
 def named_record(faces: RecognizedFaces, row: int) -> Record:
     """A face with its decision, and the nearest people."""
-    decision = faces.decisions[row]
+    passive = None if faces.passive is None else rounded(faces.passive[row], 4)
+    return found_record(faces.detections, row) | decision_record(faces.decisions[row]) | {"passive": passive}
+
+
+def decision_record(decision: Decision) -> Record:
+    """A decision about a face, whatever it was found in, and the nearest people."""
     candidates = [
         {
             "person": candidate.person,
@@ -68,9 +75,7 @@ def named_record(faces: RecognizedFaces, row: int) -> Record:
         }
         for candidate in decision.candidates
     ]
-    decided = _decided(decision) | {"reason": decision.reason, "candidates": candidates}
-    passive = None if faces.passive is None else rounded(faces.passive[row], 4)
-    return found_record(faces.detections, row) | decided | {"passive": passive}
+    return _decided(decision) | {"reason": decision.reason, "candidates": candidates}
 
 
 def live_records(frame: Frame, view: LiveView) -> list[Record]:
@@ -87,8 +92,34 @@ def live_records(frame: Frame, view: LiveView) -> list[Record]:
             | decided
             | {"reason": UNDECIDED if shown is None else shown.reason}
             | ({"sighting": view.sighting_ids[row]} if view.sighting_ids else {})
+            | _liveness(view, row)
         )
     return records
+
+
+def _liveness(view: LiveView, row: int) -> Record:
+    """How a face has shown that it is alive, and what it is to do for that; nothing where nobody has to."""
+    if not view.challenges:
+        return {}
+    result, step = view.liveness[row], view.challenges[row]
+    return {
+        "liveness": None if result is None else liveness_record(result),
+        "challenge": None if step is None else liveness_step_record(step),
+    }
+
+
+def liveness_step_record(step: LivenessStep) -> Record:
+    """What somebody who is challenged is to do now."""
+    return {
+        "step": step.number,
+        "steps": step.steps,
+        "phase": step.phase,
+        "hint": step.hint.code,
+        "text": step.hint.text,
+        "angle_deg": step.angle_deg,
+        "progress": round(step.progress, 3),
+        "seconds_left": round(step.seconds_left, 1),
+    }
 
 
 def event_record(frame: Frame, event: Event, crop: Path | None = None) -> Record:
@@ -119,7 +150,11 @@ def event_record(frame: Frame, event: Event, crop: Path | None = None) -> Record
         "reason": event.reason,
         "crop": None if crop is None else str(crop),
     }
-    return record if event.sighting is None else record | {"sighting": event.sighting}
+    if event.sighting is not None:
+        record["sighting"] = event.sighting
+    if event.liveness is not None:
+        record["liveness"] = liveness_record(event.liveness)
+    return record
 
 
 def person_record(person: Person) -> Record:
@@ -143,6 +178,31 @@ def consent_record(consent: Consent) -> Record:
         "recorded_by": consent.recorded_by,
         "method": consent.method,
         "text": consent.text,
+    }
+
+
+def holding_record(one: Holding) -> Record:
+    """What one place keeps of a person."""
+    return {
+        "kind": one.kind,
+        "what": one.what,
+        "place": one.place,
+        "count": one.count,
+        "detail": one.detail,
+        "since": one.since or None,
+        "until": one.until or None,
+        "stays": one.stays,
+        "removed_by": one.removed_by,
+    }
+
+
+def privacy_record(report: PrivacyReport) -> Record:
+    """All that is kept of a person."""
+    return {
+        "person": report.person,
+        "person_id": report.person_id or None,
+        "kept": [holding_record(one) for one in report.kept],
+        "elsewhere": list(report.elsewhere),
     }
 
 
@@ -317,6 +377,7 @@ def coverage_record(coverage: Coverage) -> Record:
         "views": len(coverage.views),
         "threshold": round(coverage.threshold.value, 4),
         "steady": coverage.steady,
+        "motion": coverage.motion,
         "frontal": _view(coverage.frontal),
         "directions": [_direction(direction) for direction in coverage.directions],
     }

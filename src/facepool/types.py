@@ -32,11 +32,13 @@ Reason = Literal[
     "already_in_view",
     "low_quality",
     "implausible_landmarks",
+    "not_live",
     "empty_pool",
 ]
 """Why a decision came out as it did. ``match`` is the only one that names a person."""
 
 
+_FPS_UNKNOWN = 25.0
 _LINE = 96
 """Characters that a terminal shows on one line."""
 
@@ -130,6 +132,11 @@ class Frame:
     source: str
     index: int = 0
     time_s: float | None = None
+
+    @property
+    def moment_s(self) -> float:
+        """Seconds since the start of the source; where nobody knows, as if it gave 25 frames a second."""
+        return self.index / _FPS_UNKNOWN if self.time_s is None else self.time_s
 
     def __repr__(self) -> str:
         """Which frame, and how large."""

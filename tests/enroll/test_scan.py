@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -102,3 +103,14 @@ def test_a_scan_that_breaks_off_at_any_frame_leaves_the_pool_as_it_was(tmp_path:
                 guided.commit()
         assert pool.revision() == before
         assert list(tmp_path.iterdir()) == []
+
+
+def test_a_head_moves_like_one_and_a_picture_that_looks_around_is_told_of() -> None:
+    analyzer = FakeScanAnalyzer()
+    for flat, motion in ((False, "solid"), (True, "flat")):
+        with tempfile.TemporaryDirectory() as folder, open_pool(Path(folder) / "pool.db", SPACE) as pool:
+            guided = EnrollmentSession("Ada", analyzer, pool)
+            steps = [guided.scan(analyzer.frame(replace(head, flat=flat))) for head in FULL_SCAN]
+            assert {step.motion for step in steps[:8]} == {"not_enough_motion"}
+            assert (steps[-1].motion, guided.coverage().motion) == (motion, motion)
+            assert ("flat" in {step.hint.code for step in steps}) is flat

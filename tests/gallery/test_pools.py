@@ -25,6 +25,7 @@ from facepool.types import Pose, Sample, Template
 from support.pools import (
     BACKENDS,
     DIMENSION,
+    ENCRYPTED,
     FILES,
     MEASURED,
     POSTGRES,
@@ -37,7 +38,7 @@ from support.pools import (
     units,
 )
 
-pytestmark = pytest.mark.parametrize("backend", BACKENDS)
+pytestmark = pytest.mark.parametrize("backend", [*BACKENDS, ENCRYPTED])
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from facepool.liveness.session import LivenessSession, LivenessStep
 from facepool.records import liveness_record
 from facepool.types import Floats
 from support.fake_scan_analyzer import OTHER, PICTURE_HW, FakeScanAnalyzer, Head, embedding
-from support.liveness import FPS, follow, to_and_fro
+from support.liveness import FPS, follow, to_and_fro, turned
 
 SAME = 0.5
 LEFT_UP_RIGHT = Challenge((Step("left", 6), Step("up", 6), Step("right", 6)))
@@ -57,7 +57,7 @@ def test_a_film_that_runs_through_all_directions_fails() -> None:
 
 
 def test_a_flat_picture_that_is_turned_as_asked_is_flat() -> None:
-    result = watch(LivenessSession(LEFT_UP_RIGHT, SAME), follow(LEFT_UP_RIGHT, Head(flat=True), far=1.6))[-1].result
+    result = watch(LivenessSession(LEFT_UP_RIGHT, SAME), follow(LEFT_UP_RIGHT, Head(flat=True), far=1.8))[-1].result
     assert result is not None
     assert (result.passed, result.reason) == (False, "flat")
 
@@ -120,3 +120,21 @@ def test_networks_are_asked_twice_a_second_while_the_head_is_straight_and_decide
     assert len(asked) >= 4
     assert min(np.diff(asked)) >= 0.5
     assert session.result.passive == pytest.approx(0.5 / len(asked))
+
+
+def test_a_turn_that_nobody_saw_being_made_is_no_turn() -> None:
+    yaw, _ = turned(0)
+    pictures = [*[Head()] * FPS, *[*[Head(yaw=yaw)] * FPS, *[Head()] * FPS] * 3]
+    steps = watch(LivenessSession(LEFT_UP_RIGHT, SAME), pictures)
+    assert "more_slowly" in {step.hint.code for step in steps}
+    result = steps[-1].result
+    assert result is not None
+    assert (result.reason, result.steps_passed) == ("cut", 0)
+
+
+def test_who_was_too_quick_once_turns_again() -> None:
+    yaw, _ = turned(0)
+    heads = [*[Head()] * FPS, *[Head(yaw=yaw)] * FPS, *[Head()] * FPS, *list(follow(LEFT_UP_RIGHT))[FPS:]]
+    result = watch(LivenessSession(LEFT_UP_RIGHT, SAME), heads)[-1].result
+    assert result is not None
+    assert result.passed

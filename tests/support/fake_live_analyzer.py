@@ -12,13 +12,14 @@ from facepool.faces.quality import FaceMeasures
 from facepool.models.catalog import FmrCurve
 from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Frame, Image, Pose
 from support.fake_analyzer import CURVE, SPACE
+from support.fake_scan_analyzer import Head, landmarks
 
 FPS = 25
 
 
 @dataclass(frozen=True)
 class Actor:
-    """One face of a picture. Sharpness 200 is perfect, 8 useless."""
+    """One face of a picture. Sharpness 200 is perfect, 8 useless; without a nose it is a photo."""
 
     vector: Floats
     x: float = 100
@@ -27,6 +28,8 @@ class Actor:
     sharpness: float = 200
     yaw: float | None = 0
     score: float = 0.99
+    pitch: float = 0
+    nose: float = 1
 
 
 class FakeLiveAnalyzer(Analyzer):
@@ -69,20 +72,16 @@ class FakeLiveAnalyzer(Analyzer):
     def find(self, image_bgr: AnyImage, *, moving: bool = False) -> Detections:
         assert moving, "frames of what moves are looked at once"
         self.found += 1
-        high, middle, low = (int(value) for value in pixels_of(image_bgr)[0, 0])
-        number = high * 65536 + middle * 256 + low
-        actors = self._scenes[number]
-        boxes = [[a.x - a.size / 2, a.y - a.size / 2, a.x + a.size / 2, a.y + a.size / 2] for a in actors]
-        # The landmarks say which picture and actor a row is of.
-        landmarks = np.zeros((len(actors), 5, 2), np.float32)
-        landmarks[..., 0] = number
-        landmarks[..., 1] = np.arange(len(actors))[:, None]
+        actors = self._scenes[_number(pixels_of(image_bgr))]
         scores = np.array([actor.score for actor in actors], np.float32)
-        return Detections(np.array(boxes, np.float32).reshape(-1, 4), scores, landmarks)
+        shown = [landmarks(_head(actor)) for actor in actors]
+        return Detections(_boxes(actors), scores, np.array(shown, np.float32).reshape(-1, 5, 2))
 
     def prepare(self, image_bgr: Image, detections: Detections) -> PreparedFaces:
-        del image_bgr
-        actors = self._actors(detections.landmarks[:, 0])
+        number = _number(image_bgr)
+        boxes = _boxes(self._scenes[number])
+        rows = [int(np.abs(boxes - box).sum(axis=1).argmin()) for box in detections.boxes]
+        actors = [self._scenes[number][row] for row in rows]
         measures = FaceMeasures(
             size_px=detections.sizes,
             sharpness=np.array([actor.sharpness for actor in actors], np.float32),
@@ -92,10 +91,10 @@ class FakeLiveAnalyzer(Analyzer):
             misfit_mm=np.full(len(actors), 1, np.float32),
             score=detections.scores,
         )
-        poses = [None if actor.yaw is None else Pose(actor.yaw, 0, 0) for actor in actors]
+        poses = [None if actor.yaw is None else Pose(actor.yaw, actor.pitch, 0) for actor in actors]
         crops = np.zeros((len(actors), 2, 2, 3), np.uint8)
-        for crop, (number, row) in zip(crops, detections.landmarks[:, 0], strict=True):
-            crop[0, 0], crop[0, 1] = (int(number) // 65536, int(number) // 256 % 256, int(number) % 256), int(row)
+        for crop, row in zip(crops, rows, strict=True):  # the crops say which picture and actor they are of
+            crop[0, 0], crop[0, 1] = image_bgr[0, 0], row
         return PreparedFaces(detections, AlignedFaces(crops, "arcface-112"), measures, poses)
 
     def embed(self, aligned: AlignedFaces) -> Floats:
@@ -111,5 +110,18 @@ class FakeLiveAnalyzer(Analyzer):
         vectors = self.embed(prepared.aligned)
         return prepared.embedded(EmbeddedFaces(vectors, np.full(len(vectors), np.nan, np.float32)))
 
-    def _actors(self, codes: Floats) -> list[Actor]:
-        return [self._scenes[int(number)][int(row)] for number, row in codes]
+
+def _number(image_bgr: Image) -> int:
+    """Which picture it is."""
+    high, middle, low = (int(value) for value in image_bgr[0, 0])
+    return high * 65536 + middle * 256 + low
+
+
+def _boxes(actors: Sequence[Actor]) -> Floats:
+    boxes = [[a.x - a.size / 2, a.y - a.size / 2, a.x + a.size / 2, a.y + a.size / 2] for a in actors]
+    return np.array(boxes, np.float32).reshape(-1, 4)
+
+
+def _head(actor: Actor) -> Head:
+    """The same for what knows where points of a head lie."""
+    return Head(yaw=actor.yaw or 0.0, pitch=actor.pitch, at=(actor.x, actor.y), size=actor.size, flat=actor.nose == 0)

@@ -1,17 +1,21 @@
 """What the tests of pools share: an embedding space, unit vectors, and the kinds of pool."""
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from facepool.gallery import Pool, open_pool
-from facepool.gallery.address import PoolAddress, PostgresAddress
+from facepool.gallery import Pool, PoolKey, open_pool
+from facepool.gallery.address import PoolAddress, PostgresAddress, keyed
+from facepool.gallery.driver import connect, copy_database
 from facepool.types import Calibration, EmbeddingSpace, Floats, Sample
 from support import postgres
 
 FILES = ("pool.db", "model_faces.npy")
 POSTGRES = "postgresql"
+ENCRYPTED = "encrypted.db"
+KEY = PoolKey(bytes(range(32)))
 BACKENDS = (*FILES, pytest.param(POSTGRES, marks=pytest.mark.postgres))
 DIMENSION = 8
 
@@ -36,7 +40,7 @@ def samples(*seeds: int) -> list[Sample]:
 def place(folder: Path, backend: str) -> PoolAddress:
     """Where a pool of a kind is that belongs to a folder: a file in it, or a database of its own."""
     if backend != POSTGRES:
-        return folder / backend
+        return keyed(folder / backend, KEY if backend == ENCRYPTED else None)
     return PostgresAddress(postgres.database_of(folder))
 
 
@@ -46,6 +50,10 @@ def opened(folder: Path, backend: str, *, timeout_s: float = 5.0) -> Pool:
 
 def kept(folder: Path, backend: str) -> bytes:
     """What the files of a folder have, or the rows of its database."""
+    if backend == ENCRYPTED:
+        with closing(connect(folder / backend, KEY)) as db, closing(connect(None)) as copy:
+            copy_database(db, copy)
+            return copy.serialize()
     if backend != POSTGRES:
         return b"".join(path.read_bytes() for path in folder.iterdir())
     name = postgres.database_of(folder).rpartition("/")[2]

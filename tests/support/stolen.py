@@ -2,7 +2,7 @@
 
 `Thief` is a process of its own: who opens and closes SQLite's files in the process that has them open lets go of its
 locks. It needs nothing but Python, so that it begins at once. Of a process it reads all files that are open, those
-included that were deleted or never had a name.
+included that were deleted or never had a name, its command line and its environment.
 """
 
 import io
@@ -12,6 +12,7 @@ import select
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -52,6 +53,7 @@ class Thief:
             "known": {name: [part.hex() for part in parts] for name, parts in known.items()},
             "processes": list(processes),
         }
+        self._asking = threading.Lock()
         self.found: dict[str, list[str]] = {}
         self.files: list[str] = []
         self.rounds = 0
@@ -65,10 +67,11 @@ class Thief:
         return self
 
     def look(self) -> None:
-        """Return when everything that is there now was read."""
-        self._say("look")
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == "looked\n"
+        """Return when everything that is there now was read; in any thread."""
+        with self._asking:
+            self._say("look")
+            assert self._process.stdout is not None
+            assert self._process.stdout.readline() == "looked\n"
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -120,6 +123,9 @@ def _contents(asked: Mapping[str, Sequence[Any]]) -> Iterator[tuple[str, bytes]]
             for path in (Path(inside, name) for name in names):
                 yield from _content(path, str(path.relative_to(folder)), read)
     for process in _family(asked["processes"]):
+        for shown in ("cmdline", "environ"):
+            with suppress(OSError):
+                yield f"{shown} of a process", Path(f"/proc/{process}/{shown}").read_bytes()
         for path in _in(Path(f"/proc/{process}/fd")):
             with suppress(OSError):
                 target = str(path.readlink())

@@ -1,6 +1,7 @@
 """A server in the test's own process, with a fake analyzer or a real one."""
 
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,12 @@ def client_of(
     deployment: Deployment | None = None,
     address: str = LOCAL,
     pool: PoolAddress | None = None,
+    settings: Mapping[str, object] | None = None,
 ) -> TestClient:
     """A client of a server with a pool of its own, or with a given one; as a context it starts and ends the server."""
-    services = assemble(Settings.model_validate({"pool": pool or folder / "pool.db"}), analyzer, options)
+    services = assemble(
+        Settings.model_validate({"pool": pool or folder / "pool.db", **(settings or {})}), analyzer, options
+    )
     app = create_app(services, deployment=deployment)
     return TestClient(app, base_url=address, raise_server_exceptions=False)
 

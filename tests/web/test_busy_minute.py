@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,15 +20,17 @@ from fastapi.testclient import TestClient
 from starlette.datastructures import UploadFile
 
 from facepool.gallery import open_pool
-from facepool.gallery.address import PoolAddress
+from facepool.gallery.address import EncryptedFile, PoolAddress, at, key_of
 from facepool.gallery.backup import back_up, opened_backup, restore
+from facepool.gallery.keys import PoolKey
 from facepool.gallery.sightings import InboxBounds
 from facepool.gallery.sql import SqlGallery
 from facepool.types import Floats, Sample, SightedFaces, Sighting
 from facepool.web.services import Services
+from support.busy import OF_IMPORT, SEEN_AT, WORDS, Work, be_busy, make_administrator
 from support.fake_analyzer import SPACE, FakeAnalyzer, Scene
+from support.live_server import jpeg
 from support.pools import units
-from support.ports import free_port
 from support.stolen import Thief, windows_of
 from support.web_client import client_of, png
 
@@ -35,14 +38,6 @@ LASTS_S = float(os.environ.get("FACEPOOL_BUSY_S", "0"))
 """How long it goes on: once through everything, or so many seconds."""
 REGISTERED, STRANGER, IMPORTED, IN_COLLECTION, *_ = np.linalg.qr(units(SPACE.dimension).T)[0].T.astype(np.float32)
 """Of nobody who looks like another."""
-NAME, NAMED_LATER, OF_IMPORT, OF_COLLECTION, ERASED = (
-    "Aurelia Quintessa",
-    "Balthasar Stranger",
-    "Cornelia Imported",
-    "Desdemona Apart",
-    "Emmerich Erased",
-)
-KEY_NAME, LOGIN, SEEN_AT = "Marguerite's tablet", "s3cret-of-the-door", "Door of Quintessa"
 
 
 @dataclass(frozen=True)
@@ -87,53 +82,18 @@ def see(web: TestClient, vector: Floats) -> None:
     with services.pool.open() as pool:
         sighting = Sighting(str(uuid4()), SEEN_AT, until, until, None, None, 0.1, 0.4, 9)
         faces = SightedFaces(
-            vector[None], (b"\xff\xd8 of a stranger \xff\xd9",), one * 80, one * 0.99, one * 90, (None,)
+            vector[None], (jpeg(np.zeros((8, 8, 3), np.uint8)),), one * 80, one * 0.99, one * 90, (None,)
         )
         pool.inbox.keep(sighting, faces, InboxBounds(), "new")
     services.activity.add({"event": "unknown", "track": 1, "person": None, "source": SEEN_AT, "id": str(uuid4())})
-
-
-def be_busy(web: TestClient, photo: Photo, other: Photo, sent_pool: bytes, copy: Path) -> None:
-    """Do everything once that a server does."""
-
-    def ask(method: str, path: str, **more: object) -> object:
-        answer = web.request(method, path, **more)  # type: ignore[arg-type]
-        assert answer.is_success, (path, answer.text)
-        is_json = answer.content and answer.headers["content-type"] == "application/json"
-        return answer.json() if is_json else answer.content
-
-    files = {"files": ("a.png", photo.data)}
-    ask("POST", "/v1/keys", json={"name": KEY_NAME, "role": "recognize"})
-    ask("PATCH", "/v1/settings", json={"keep_unknown": True})
-    ask("POST", f"/v1/persons/{NAME}/samples", files=files, params={"force": True})
-    ask("POST", "/v1/recognize", files=files)
-    ask("POST", f"/v1/persons/{ERASED}/samples", files=files, params={"force": True})
-    camera = {"source": f"rtsp://door:{LOGIN}@127.0.0.1:{free_port()}/1", "name": SEEN_AT}
-    number = ask("POST", "/v1/cameras", json=camera)["id"]  # type: ignore[index]
-    see(web, STRANGER)
-    (stranger,) = ask("GET", "/v1/unknown")["groups"]  # type: ignore[index]
-    ask("POST", f"/v1/unknown/{stranger['id']}/name", json={"person": NAMED_LATER})
-    ask("POST", "/v1/collections", json={"name": "apart"})
-    files_of_other = {"files": ("b.png", other.data)}
-    ask("POST", f"/v1/persons/{OF_COLLECTION}/samples", files=files_of_other, params={"collection": "apart"})
-    ask("POST", "/v1/pool/import", files={"file": ("pool.db", sent_pool)})
-    ask("GET", "/v1/pool/export")
-    ask("GET", f"/v1/persons/{NAME}/export")
-    back_up_and_restore(web, copy)
-    ask("DELETE", f"/v1/persons/{ERASED}")
-    ask("DELETE", "/v1/collections/apart")
-    ask("DELETE", f"/v1/cameras/{number}")
-    ask("DELETE", f"/v1/keys/{KEY_NAME}")
-    for name in (NAME, NAMED_LATER, OF_IMPORT):
-        ask("DELETE", f"/v1/persons/{name}")
 
 
 def back_up_and_restore(web: TestClient, copy: Path) -> None:
     services: Services = web.app.state.services  # type: ignore[attr-defined]
     with services.pool.open() as pool:
         assert isinstance(pool, SqlGallery)
-        back_up(pool, copy, replace=True)
-        with opened_backup(copy, copy.parent) as backup:
+        back_up(pool, at(copy, pool.address), replace=True)
+        with opened_backup(at(copy, pool.address), copy.parent) as backup:
             restore(pool, backup)
 
 
@@ -154,18 +114,20 @@ def watched(thief: Thief) -> Iterator[None]:
     sys.addaudithook(look)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(UploadFile, "close", look_and_close)
-        yield
-    watching = False
+        try:
+            yield
+        finally:
+            watching = False
 
 
-def known_things(photo: Photo, picture: bytes) -> Mapping[str, Sequence[bytes]]:
+def known_things(photo: Photo, picture: bytes, key: PoolKey | None = None) -> Mapping[str, Sequence[bytes]]:
     vectors = {"registered": REGISTERED, "imported": IMPORTED, "in a collection": IN_COLLECTION}
-    names = (NAME, NAMED_LATER, OF_IMPORT, OF_COLLECTION, ERASED, KEY_NAME, SEEN_AT, LOGIN)
     return {
         **{f"vector {what}": [vector.astype("<f4").tobytes()] for what, vector in vectors.items()},
-        **{name: [name.encode()] for name in names},
+        **{name: [name.encode()] for name in WORDS},
         "kept picture": windows_of(picture),
         "photo": photo.parts,
+        "key": [] if key is None else [key.text[:32].encode(), bytes.fromhex(key.text[:32])],
     }
 
 
@@ -175,13 +137,20 @@ def stolen_from(tmp_path: Path, address: PoolAddress, folder: Path) -> Thief:
     photo, other = photo_of(analyzer, REGISTERED), photo_of(analyzer, IN_COLLECTION)
     picture = kept_picture(tmp_path / "rehearsal", analyzer, photo)
     sent_pool = another_pool(tmp_path / "another.db")
-    thief = Thief([folder], known_things(photo, picture), [os.getpid()])
+    thief = Thief([folder], known_things(photo, picture, key_of(address)), [os.getpid()])
     with client_of(folder, analyzer, pool=address) as web, thief, watched(thief):
-        admin = web.post("/v1/keys", json={"name": "Head of security", "role": "admin"}).json()
-        web.headers["x-api-key"] = admin["key"]
+        make_administrator(web)
+        work = Work(
+            web,
+            photo.data,
+            other.data,
+            sent_pool,
+            partial(see, web, STRANGER),
+            partial(back_up_and_restore, web, folder / "copy.db"),
+        )
         ends_s = time.monotonic() + LASTS_S
         while True:
-            be_busy(web, photo, other, sent_pool, folder / "copy.db")
+            be_busy(work)
             if time.monotonic() >= ends_s:
                 break
     return thief
@@ -193,8 +162,24 @@ def test_of_a_pool_that_is_not_encrypted_everything_can_be_stolen(tmp_path: Path
     folder.mkdir()
     (tmp_path / "rehearsal").mkdir()
     thief = stolen_from(tmp_path, folder / "pool.db", folder)
-    everything = known_things(Photo(b""), b"").keys() - {"photo"}  # no file has that, encrypted or not
+    everything = known_things(Photo(b""), b"").keys() - {"photo", "key"}  # no file has those
     assert thief.found.keys() == everything
     where = {Path(file).name for files in thief.found.values() for file in files}
     assert where >= {"pool.db", "pool.db-wal", "pool.server.db", "pool.server.db-wal", "pool.server.secrets"}
     assert where >= {"copy.db", "upload.db", "apart.db", "apart.server.db"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="open files are looked for in /proc")
+def test_of_an_encrypted_pool_nothing_can_be_stolen(tmp_path: Path) -> None:
+    pytest.importorskip("sqlcipher3")
+    key = PoolKey.new()
+    folder = tmp_path / "served"
+    folder.mkdir()
+    (tmp_path / "rehearsal").mkdir()
+    thief = stolen_from(tmp_path, EncryptedFile(folder / "pool.db", key), folder)
+    assert thief.found == {}
+    read = {Path(file).name for file in thief.files}
+    assert read >= {"pool.db", "pool.db-wal", "pool.server.db", "pool.server.db-wal", "copy.db"}
+    assert read >= {"apart.db", "apart.db-wal", "apart.server.db", "apart.server.db-wal"}
+    assert not any(name.endswith((".secrets", ".index")) for name in read)
+    assert not any(file.read_bytes().startswith(b"SQLite format 3") for file in folder.rglob("*.db"))

@@ -15,12 +15,14 @@ from fastapi.testclient import TestClient
 import facepool.web
 from facepool.errors import FacepoolError
 from facepool.gallery.notices import Action
+from facepool.liveness.session import MEANINGS
 from facepool.web import problems
 
 STATIC = Path(facepool.__file__).parent / "web" / "static"
+SAYING = [STATIC.parents[1] / name for name in ("liveness/session.py", "faces/framing.py", "enroll/scan.py")]
 SCRIPTS = sorted(STATIC.rglob("*.js"))
 LANGUAGES = ("en", "de")
-SMALL_BYTES = 350_000
+SMALL_BYTES = 380_000
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs node to read the page's words")
 
 # What is written on what: foreground, background, least contrast (WCAG 2.2 AA: 4.5 for text, 3 for controls).
@@ -138,6 +140,19 @@ def test_what_the_page_has_no_words_for_is_said_in_the_servers() -> None:
         {"words": "Das hat nicht geklappt", "detail": ""},
     ]
     assert error_words([("config_invalid", "'x' cannot be 3")], "en") == [{"words": "'x' cannot be 3", "detail": ""}]
+
+
+@needs_node
+def test_whatever_people_are_told_to_do_has_words() -> None:
+    told = {
+        code
+        for path in SAYING
+        for code in re.findall(r'(?:Hint\(|^    \()"(\w+)"', path.read_text("utf-8"), re.MULTILINE)
+    }
+    assert {"turn", "back_to_the_middle", "come_closer", "finish_or_turn"} <= told
+    ends = {"live", "not_live"}  # the reason is told instead
+    assert {f"hint.{code}" for code in told - ends} <= words("de").keys()
+    assert {f"check.reason.{reason}" for reason in MEANINGS} <= words("de").keys()
 
 
 @needs_node

@@ -1,6 +1,8 @@
 """The page in a real Chromium, with a camera that shows a rendered head: register, see the name live, rename, erase."""
 
+import base64
 import importlib.util
+import json
 import shutil
 import subprocess
 import threading
@@ -15,13 +17,14 @@ from urllib.parse import quote
 
 import cv2
 import httpx
+import numpy as np
 import pytest
 
 from facepool import open_pool, read_image
 from facepool.types import Pose
 from support.commands import Commands
 from support.ports import free_port
-from support.synthetic_camera import SyntheticCamera, SyntheticHead, head_circle
+from support.synthetic_camera import Shot, SyntheticCamera, SyntheticHead, head_circle
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -83,6 +86,33 @@ HARD_TO_HIT = """() => {
   }
   return bad;
 }"""
+# A head that does what the page is told, a little at a time; of each direction there are frames from straight ahead on.
+ACTOR = """
+const act = { told: null, way: 0, at: 0 };
+const images = FRAMES.map((src) => Object.assign(new Image(), { src }));
+const Plain = WebSocket;
+window.WebSocket = class extends Plain {
+  constructor(...where) {
+    super(...where);
+    this.addEventListener("message", (event) => (act.told = JSON.parse(event.data)));
+  }
+};
+navigator.mediaDevices.getUserMedia = async () => {
+  const canvas = Object.assign(document.createElement("canvas"), { width: 640, height: 480 });
+  const pen = canvas.getContext("2d");
+  setInterval(() => {
+    const angle = act.told?.hint?.angle_deg ?? null;
+    const way = angle === null ? act.way : Math.round(angle / 45) % 8;
+    if (act.at === 0) act.way = way;
+    const nearer = angle !== null && act.way === way ? 1 : -1;
+    act.at = Math.max(0, Math.min(COUNT - 1, act.at + nearer));
+    pen.drawImage(images[act.way * COUNT + act.at], 0, 0);
+  }, 150);
+  return canvas.captureStream(15);
+};
+"""
+ACTED = 6
+"""Frames of each direction."""
 LONG_NAME = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
 
 
@@ -270,6 +300,56 @@ def test_a_side_is_redone_and_who_looks_alike_is_asked_about(visit: Callable[...
         assert pool.look_alikes() == {frozenset(("Ada", "Bob"))}
     opened.go("people")
     page.wait_for_selector("text=Zwei Personen sehen sich ähnlich")
+
+
+def acting(head: SyntheticHead) -> str:
+    """A script that puts such a head before a page's camera."""
+    camera, frames = SyntheticCamera(head, []), []
+    for angle in np.radians(np.arange(0, 360, 45)):
+        for share in np.linspace(0, 1, ACTED):
+            pose = Pose(float(26 * share * np.cos(angle)), float(18 * share * np.sin(angle)), 0)
+            _, data = cv2.imencode(".jpg", camera.take(Shot(pose)), [cv2.IMWRITE_JPEG_QUALITY, 88])
+            frames.append(f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}")
+    return ACTOR.replace("FRAMES", json.dumps(frames)).replace("COUNT", str(ACTED))
+
+
+@pytest.mark.parametrize("address", [["--require-live"]], indirect=True, ids=["require-live"])
+def test_somebody_shows_that_they_are_there_and_is_named_or_registered(
+    visit: Callable[..., Visit], facepool: Commands, photos: Path, head_of: Callable[[str], SyntheticHead]
+) -> None:
+    facepool("register", "Ada", str(photos / "person_a_1.jpg"))
+    opened = visit(PHONE, locale="de-DE")
+    page = opened.page
+    page.add_init_script(acting(head_of("person_a_2")))
+    opened.go("photo")
+    page.click("a:has-text('Ist jemand wirklich da?')")
+    page.wait_for_selector("h1:text-is('Ist jemand wirklich da?')")
+    assert page.evaluate(UNNAMED) == []
+    assert page.evaluate(HARD_TO_HIT) == []
+    page.click("button:has-text('Los')")
+    agree(page)
+    page.wait_for_selector("h2:has-text('Es ist Ada')")
+    assert page.evaluate(UNNAMED) == []
+    assert page.evaluate("document.getElementById('announcer').textContent") == "Es ist Ada"
+    assert page.locator(".side.near").count() >= 2
+    assert page.evaluate("document.activeElement.textContent") == "Noch einmal"
+    page.keyboard.press("Enter")
+    page.click("summary:has-text('Mit einem Foto vergleichen')")
+    page.set_input_files("#check-photo", photos / "person_b_1.jpg")
+    page.wait_for_selector("img[alt='Mit einem Foto vergleichen']")
+    opened.go("live")
+    page.click("text=Zusehen")
+    page.wait_for_selector("[role=alert] a:has-text('Ist jemand wirklich da?')")
+    opened.go("register")
+    page.fill("input[name=person]", "Bo")
+    page.click("button:has-text('Los')")
+    page.click("[role=alert] a:has-text('Ist jemand wirklich da?')")
+    page.click("label:has-text('nur wenig drehen')")
+    page.click("button:has-text('Los')")
+    page.click("a:has-text('Und jetzt erfassen')")
+    assert page.input_value("input[name=person]") == "Bo"
+    page.click("button:has-text('Los')")
+    page.wait_for_selector(".hint:has-text('Sieh langsam')")  # the check was taken
 
 
 @pytest.mark.parametrize("address", [["--keep-unknown", "--keep-recognized"]], indirect=True, ids=["keeping"])

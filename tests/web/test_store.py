@@ -14,11 +14,14 @@ from facepool.config import Settings
 from facepool.errors import ConfigError, PoolLocked, PoolTooNew
 from facepool.gallery.address import PoolAddress
 from facepool.gallery.notices import Notice
+from facepool.privacy.holdings import Limits
 from facepool.web.problems import NotFound
 from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
 from facepool.web.services.cameras import CameraMemory, RememberedCamera
 from facepool.web.services.keys import LOCAL, Caller, Keys
+from facepool.web.services.privacy import held_by_logs
+from facepool.web.services.retention import Tidied, tidy_logs
 from facepool.web.services.store import ServerStore, insert_entry, open_store
 from facepool.web.services.tuning import Tuning
 from support.stores import KINDS, Open, fresh_address, store_of_version, stores_of
@@ -205,7 +208,7 @@ def test_who_is_erased_is_in_the_audit_log_under_no_name_that_was_theirs(store: 
 
 
 def test_events_become_visits(store: ServerStore) -> None:
-    activity = Activity(store, id_of, days=10_000)
+    activity = Activity(store, id_of, limits=Limits(activity_days=10_000))
     for at, record in [
         ("10:00:00", happened("appeared")),
         ("10:00:01", happened("recognized", "Ada")),
@@ -254,7 +257,7 @@ def test_an_event_is_kept_once_however_often_it_is_tried(store: ServerStore) -> 
 def test_the_oldest_events_go_first(store: ServerStore) -> None:
     activity = Activity(store, id_of)
     activity.add(happened("recognized", "Ada"), "2020-01-01T00:00:00+00:00")
-    Activity(store, id_of, days=1).add(happened("recognized", "Bob"))
+    Activity(store, id_of, limits=Limits(activity_days=1)).add(happened("recognized", "Bob"))
     assert activity.names() == {"Bob"}
 
 
@@ -357,3 +360,20 @@ def test_what_a_newer_facepool_made_is_refused(address: PoolAddress, store: Serv
 def test_who_has_no_key_is_local_and_is_noted_so(store: ServerStore) -> None:
     Audit(store, id_of).note(LOCAL, "exported", "Ada")
     assert store.read("SELECT caller, person FROM server_audit") == [("local", "Ada")]
+
+
+def test_logs_tell_what_they_keep_of_somebody_and_let_go_of_what_is_old(store: ServerStore) -> None:
+    audit, activity = Audit(store, id_of), Activity(store, id_of)
+    audit.note(LOCAL, "registered", "Ada")
+    for track in (1, 2):
+        activity.add(happened("recognized", "Ada", track=track))
+    activity.add(happened("recognized", "Bob", track=3))
+    told = {one.kind: one.count for one in held_by_logs(store, audit, "Ada", "", Limits(), "logs")}
+    assert told == {"activity": 2, "visits": 1, "audit": 1, "erasure": 0}
+    with store.transaction() as db:
+        db.execute("UPDATE server_activity SET at = ? WHERE id = 1", ("2020-01-01T00:00:00+00:00",))
+        db.execute("UPDATE server_audit SET at = ?", ("2020-01-01T00:00:00+00:00",))
+    assert not tidy_logs(store, Limits(activity_days=10_000))
+    assert tidy_logs(store, Limits(activity_entries=1)) == Tidied(activity=2)
+    assert tidy_logs(store, Limits(audit_days=10)) == Tidied(audit=1)
+    assert store.owes()

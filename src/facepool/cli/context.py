@@ -22,9 +22,19 @@ from facepool.config import ENVIRONMENT_PREFIX, Settings, default_config, load_s
 from facepool.faces.analyze import Analyzer
 from facepool.faces.load import ModelChoice, load_analyzer
 from facepool.files import in_a_home
-from facepool.gallery import Pool, open_pool
-from facepool.gallery.address import PoolAddress, PostgresAddress, make_folder_of, pool_address
+from facepool.gallery import Pool, open_pool, with_key
+from facepool.gallery.address import (
+    EncryptedFile,
+    PoolAddress,
+    PostgresAddress,
+    file_of,
+    keyed,
+    make_folder_of,
+    pool_address,
+)
 from facepool.gallery.collections import DEFAULT, collection_address, has_collection, unknown_collection
+from facepool.gallery.conversion import finish, is_unfinished
+from facepool.gallery.keys import find_key, read_key_file
 from facepool.gallery.notices import COMMAND_LINE
 from facepool.models.catalog import ENSEMBLES, PACKS, EmbedderEntry, FmrCurve, ModelEntry, Progress, find_pack
 from facepool.models.checkpoints import CHECKPOINT_SUFFIXES
@@ -42,7 +52,8 @@ DECISION = ("threshold", "target_fpir", "min_margin")
 SEARCH = ("search", "exact")
 LIVE = ("firm_frames", "unknown_after", "detect_every")
 KEEPING = ("keep_unknown", "keep_recognized", "keep_days", "keep_sightings", "keep_mb", "refresh")
-SERVING = ("allow_origin", "allow_frame", "path_prefix", "tls")
+KEEPING_LOGS = ("keep_activity", "keep_activity_entries", "keep_audit", "keep_audit_entries")
+SERVING = ("allow_origin", "allow_frame", "path_prefix", "tls", "consent_text")
 EVENTS = ("webhook", "mqtt", "home_assistant", "discovery_prefix")
 FRIGATE = ("frigate", "frigate_topic")
 REGISTRATION = ("register_threshold", "max_templates", "min_face", "min_sharpness")
@@ -89,6 +100,8 @@ class CommandContext:
         other.config, other.json_lines, other.ids_path = self.config, self.json_lines, self.ids_path
         other.accept_licence, other.is_quiet, other.console = self.accept_licence, self.is_quiet, self.console
         other._warned = self._warned
+        if "gallery_address" in self.__dict__:  # a keyring may ask the user each time
+            other.gallery_address = self.gallery_address
         return other
 
     @cached_property
@@ -168,14 +181,41 @@ class CommandContext:
 
     @cached_property
     def gallery_address(self) -> PoolAddress:
-        """Where the pool with all of its collections is: the address of the default one."""
-        pool = self.settings.pool
+        """Where the pool with all of its collections is: the address of the default one, with its key if it has one.
+
+        Raises:
+            KeyUnusable: The key cannot be read where it is said to be.
+            ConfigError: A key file was named for a pool in a database.
+        """
+        pool, key_file = self.settings.pool, self.settings.key_file
         self._warn_of("pool")
-        return in_a_home(pool, "FACEPOOL_POOL") if isinstance(pool, Path) else pool
+        if isinstance(pool, EncryptedFile):
+            return pool
+        if isinstance(pool, PostgresAddress):
+            return pool if key_file is None else with_key(pool, read_key_file(key_file))
+        path = self.path_of_pool
+        found = find_key(path, key_file)
+        return keyed(path, None if found is None else found.key)
+
+    @cached_property
+    def path_of_pool(self) -> Path:
+        """The file of a pool that is in one; a conversion of it that was interrupted is brought to its end."""
+        path = file_of(self.settings.pool)
+        if path is None:
+            raise TypeError("a pool in a database")
+        path = in_a_home(path, "FACEPOOL_POOL")
+        if is_unfinished(path):
+            finish(path)
+            self.console.note(f"Encrypting or decrypting {path} was interrupted; what was left to be done is done now")
+        return path
+
+    def put_key_into_settings(self) -> None:
+        """From here on whoever gets the settings, a server for example, has the key of the pool with its address."""
+        self.settings = self.settings.model_copy(update={"pool": self.gallery_address})
 
     def make_folder(self) -> None:
         """Make the folder of a pool that is a file; that of its collections is made with the first of them."""
-        if isinstance(self.gallery_address, Path):
+        if file_of(self.gallery_address) is not None:
             make_folder_of(self.gallery_address)
 
     def store(self, progress: Progress = lambda _name, _done, _total: None) -> ModelStore:
@@ -205,7 +245,12 @@ class CommandContext:
             if must_exist:
                 raise unknown_collection(self.gallery_address, collection)
             self.console.note(f"The collection {collection} is new: it is made as soon as somebody is stored")
-        pool = open_pool(self.pool_address, space, ids_path=self.ids_path, must_exist=must_exist)
+        address = self.pool_address
+        if isinstance(address, EncryptedFile) and not must_exist and not address.path.exists():
+            self.console.note(
+                f"{address} is new and will be encrypted: whoever loses the key loses the pool. Keep a copy of the key"
+            )
+        pool = open_pool(address, space, ids_path=self.ids_path, must_exist=must_exist)
         choose(pool, self.settings.search_choice())
         for remark in pool.notes:
             self.console.note(remark)
@@ -302,12 +347,12 @@ def settings_options(*names: str, whole_pool: bool = False) -> Callable[[Command
     """Add ``--config`` and an option for each of some settings, with the setting's words and default, in this order.
 
     Args:
-        names: Of the settings. A command that takes ``pool`` takes ``collection``, too.
+        names: Of the settings. A command that takes ``pool`` takes ``key_file`` and ``collection``, too.
         whole_pool: The command is about the pool with all of its collections, and takes none.
     """
-    if "pool" in names and not whole_pool:
+    if "pool" in names:
         place = names.index("pool") + 1
-        names = (*names[:place], "collection", *names[place:])
+        names = (*names[:place], "key_file", *(() if whole_pool else ("collection",)), *names[place:])
 
     def decorate(command: Command) -> Command:
         decorated = _config_option(pass_context(command))

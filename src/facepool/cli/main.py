@@ -31,6 +31,7 @@ COMMANDS = {
     "suggestions": "Say yes or no to new views of people, which cameras proposed.",
     "people": "List, show, rename, merge, remove, export, import, load and re-embed people.",
     "sightings": "Who was seen, where faces are kept; say who it really was.",
+    "privacy": "Say all that is kept of a person, and where; let go of what is kept too long.",
     "pool": "Back up and restore the pool, also while a server runs; index a large one.",
     "evaluate": "Measure error rates on pictures of known people.",
     "calibrate": "Measure the threshold that your own pool needs.",

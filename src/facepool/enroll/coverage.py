@@ -8,6 +8,7 @@ import numpy as np
 from facepool.enroll.ring import AMPLITUDES, Amplitude, Slot
 from facepool.enroll.scan import RingScan, View
 from facepool.faces.facing import DIRECTIONS, direction_angle, direction_words
+from facepool.liveness.flat import Verdict
 from facepool.thresholds import Threshold
 from facepool.types import Floats, counted, one_line
 
@@ -88,6 +89,8 @@ class Coverage:
         threshold: From which similarity on the person would be named in the pool with this scan in it.
         steady: Whether the person kept still, looking straight ahead, so that their own frontal pose is known. Else the
             view that is nearest to it stands for it, if there is one, or the camera does.
+        motion: Whether it moved like a head or like a flat picture; ``not_enough_motion``: it did not turn far enough
+            to tell.
     """
 
     person: str
@@ -98,6 +101,7 @@ class Coverage:
     similarities: Floats
     threshold: Threshold
     steady: bool = True
+    motion: Verdict = "not_enough_motion"
 
     def __repr__(self) -> str:
         """Whom it is of, and how much was captured."""
@@ -159,6 +163,7 @@ def report(scan: RingScan, chosen: Sequence[View], threshold: Threshold, *, pers
         similarities=vectors @ vectors.T,
         threshold=threshold,
         steady=scan.steady,
+        motion=scan.motion,
     )
 
 

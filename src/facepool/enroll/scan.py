@@ -26,6 +26,7 @@ from facepool.faces.facing import (
 )
 from facepool.faces.framing import FRAMING_HINTS, FramingFlaw, find_face, stays
 from facepool.faces.quality import QualityPolicy
+from facepool.liveness import flat
 from facepool.types import Floats, Frame, Hint, Image, Pose, Sample, one_line
 
 Phase = Literal["frontal", "ring", "enough", "done", "paused"]
@@ -93,6 +94,7 @@ _HINTS: tuple[tuple[str, str, tuple[ScanOutcome, ...]], ...] = (
     ("turn", "slowly look {way}", ()),
     ("turn_further", "a little further {way}", ()),
     ("finish_or_turn", "enough; finish, or look {way} too", ()),
+    ("flat", "this moves like a flat picture, not like a head", ()),
     ("done", "done", ()),
 )
 _WORDS = {code: words for code, words, _ in _HINTS}
@@ -117,6 +119,7 @@ class ScanStep:
         ring: Every direction, with the qualities of what is captured.
         can_finish: Whether the person may finish; in a partial scan also if they had time to look straight ahead, and
             did not.
+        motion: Whether it moves like a head or like a flat picture; ``not_enough_motion`` while that is not known.
     """
 
     phase: Phase
@@ -128,6 +131,7 @@ class ScanStep:
     steady: float
     ring: tuple[RingPart, ...]
     can_finish: bool
+    motion: flat.Verdict = "not_enough_motion"
 
     def __repr__(self) -> str:
         """What became of the frame, and how far the scan is."""
@@ -216,6 +220,7 @@ class RingScan:
         self._gathered = _Gathered(same)
         self._settled = False
         self._binding: _Binding | None = None
+        self._flat = flat.FlatTest()
 
     @property
     def views(self) -> list[View]:
@@ -248,6 +253,15 @@ class RingScan:
     def steady(self) -> bool:
         """Whether the person looked straight ahead and kept still, so that their frontal pose was measured."""
         return self.frontal is not None and not self._settled
+
+    @property
+    def motion(self) -> flat.Verdict:
+        """Whether it moved like a head or like a flat picture.
+
+        Whatever seemed to look to every side and never moved its nose is flat.
+        """
+        verdict = self._flat.measure().verdict
+        return "flat" if verdict == "not_enough_motion" and not self.is_partial else verdict
 
     @property
     def several_people(self) -> bool:
@@ -287,7 +301,8 @@ class RingScan:
             return self._step(self._useless(flaw or "no_pose"), faces, row, None)
         box = np.asarray(faces.detections.boxes[row])
         sample = faces.sample(row, frame, with_picture=self._keep_pictures)
-        seen = _Seen(sample, pose, box, frame.time_s, _face(frame.image_bgr, box))
+        landmarks = np.asarray(faces.detections.landmarks[row])
+        seen = _Seen(sample, pose, box, landmarks, frame.time_s, _face(frame.image_bgr, box))
         if self._binding is None or self.frontal is None:
             return self._step(self._look_straight(seen), faces, row, None)
         offset = relative(pose, self.frontal)
@@ -317,11 +332,15 @@ class RingScan:
         self._gathered = _Gathered(self._same)
         self.frontal = self._row.pose()
         self._binding = _Binding(self._row.typical(), seen.box, seen.time_s, self._same)
+        self._flat = flat.FlatTest()
         for each in self._row.frames:
+            self._flat.add(each.time_s or 0.0, each.landmarks)
             self._keep(View(each.sample, relative(each.pose, self.frontal), None, each.face_bgr))
+        self._flat.look_straight(self._row.frames[0].time_s or 0.0)
         return "taken"
 
     def _look_around(self, seen: "_Seen", offset: Pose) -> ScanOutcome:
+        self._flat.add(seen.time_s or 0.0, seen.landmarks)
         turn = place(offset)
         if turn.zone == "between":
             return "between"
@@ -347,6 +366,7 @@ class RingScan:
             steady=1.0 if self.frontal else self._row.progress,
             ring=self.ring,
             can_finish=self.can_finish and (bool(self._best) or self._row.has_waited(_HALF)),
+            motion=self.motion,
         )
 
     def _phase(self, outcome: ScanOutcome) -> Phase:
@@ -367,6 +387,8 @@ class RingScan:
                 return Hint("come_back", _WORDS["come_back"])
             code, words = _HINT_OF[outcome]
             return Hint(code, words.format(person=self._person))
+        if self.motion == "flat":
+            return Hint("flat", _WORDS["flat"])
         on_the_way = turn is not None and turn.zone == "between" and turn.direction == missing
         code = "finish_or_turn" if not self.is_partial else "turn_further" if on_the_way else "turn"
         angle_deg = direction_angle(missing)
@@ -380,6 +402,7 @@ class _Seen:
     sample: Sample
     pose: Pose
     box: Floats
+    landmarks: Floats
     time_s: float | None
     face_bgr: Image
 

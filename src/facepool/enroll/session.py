@@ -16,11 +16,14 @@ from facepool.enroll.coverage import Coverage, report
 from facepool.enroll.identity import IdentityCheck, LookAlike, Resolution
 from facepool.enroll.pictures import Offer, flaw_of, typical_first, without_pixels
 from facepool.enroll.scan import RingScan, ScanStep, View, choose
-from facepool.errors import PoolChanged, ScanIncomplete
+from facepool.errors import NotLive, PoolChanged, ScanIncomplete
 from facepool.faces.analyze import Analyzer, Faces
 from facepool.faces.facing import direction_angle, direction_words
 from facepool.faces.quality import QualityPolicy
 from facepool.gallery import Gallery, clean_name
+from facepool.gallery.consents import clean_consent
+from facepool.liveness.challenge import draw_challenge
+from facepool.liveness.session import LivenessResult, LivenessSession, LivenessStep
 from facepool.thresholds import SAME_SCAN_FMR, ThresholdPolicy
 from facepool.types import Consent, Floats, Frame, Image, Pose, Sample, counted, one_line
 
@@ -43,6 +46,8 @@ class EnrollOptions:
         keep_pictures: Keep the aligned face as a small JPEG beside its template.
         appearance: Name of the look that is scanned, for example ``glasses``; empty for the usual one.
         partial: Accept any coverage of a scan, on purpose; what is stored is marked as partial if it is.
+        live: Before the scan the person does a random challenge, a weaker one where any coverage is accepted; the scan
+            is of the same person, and does not move like a flat picture.
         consent: To what the person has agreed, to be kept with what is stored of them; None: nothing is kept of it.
     """
 
@@ -55,6 +60,7 @@ class EnrollOptions:
     keep_pictures: bool = False
     appearance: str = ""
     partial: bool = False
+    live: bool = False
     consent: Consent | None = None
 
     @property
@@ -108,10 +114,14 @@ class EnrollmentSession:
         self._taken: list[Offer] = []
         self._withdrawn: list[Offer] = []
         self._scanned = False
+        self._same = policy.same_person(SAME_SCAN_FMR).value
+        self._challenge = (
+            LivenessSession(draw_challenge(partial=self.options.partial), self._same) if self.options.live else None
+        )
         self._scan = RingScan(
             self.name,
-            self._identity.contradicts,
-            policy.same_person(SAME_SCAN_FMR).value,
+            self._contradicts,
+            self._same,
             self._quality,
             partial=self.options.partial,
             keep_pictures=self.options.keep_pictures,
@@ -178,6 +188,55 @@ class EnrollmentSession:
         offers = {i: self._consider(*analyzed[i]) for i in order}
         return [offers[i] for i in range(len(analyzed))]
 
+    # A challenge before a guided scan.
+
+    @property
+    def is_challenged(self) -> bool:
+        """Whether the person has to show, frame by frame, that they are alive, before the scan."""
+        return self._challenge is not None and self._challenge.result is None
+
+    @property
+    def liveness(self) -> LivenessResult | None:
+        """How the challenge ended; None before that, and where there is none."""
+        return None if self._challenge is None else self._challenge.result
+
+    def challenge(self, frame: Frame) -> tuple[LivenessStep, Floats | None]:
+        """Look at one frame of the challenge; nothing changes after it has ended.
+
+        Returns:
+            What is to be done next, and where the face is, (4,) float32 xyxy in pixels; None where there is none.
+
+        Raises:
+            NotLive: There is no challenge, because the options do not ask for one.
+        """
+        if self._challenge is None:
+            raise NotLive(f"{self.name} is not challenged", why="the options of the registration do not ask for it")
+        faces = self._analyzer.analyze(frame.image_bgr, moving=True)
+        step = self._challenge.add(frame.moment_s, faces, (frame.image_bgr.shape[0], frame.image_bgr.shape[1]))
+        return step, None if step.row is None else np.asarray(faces.detections.boxes[step.row])
+
+    def check_live(self) -> None:
+        """Refuse to go on, where a challenge was asked for, if it was not passed, or if what is scanned is flat.
+
+        Raises:
+            NotLive: It is so.
+        """
+        if self._challenge is None:
+            return
+        result = self._challenge.interrupt()
+        if not result.passed:
+            raise NotLive(
+                f"{self.name} was not registered",
+                why=f"{result.meaning} ({result.reason}, {result.steps_passed} of {result.steps} turns done)",
+                fix="Try again, slowly and in good light; add --partial for people who cannot turn far",
+            )
+        if self._scan.motion == "flat":
+            raise NotLive(
+                f"{self.name} was not registered",
+                why="what was scanned moved like a flat picture, not like a head",
+                fix="Scan the person, not a picture",
+            )
+
     # A guided scan.
 
     @property
@@ -207,7 +266,13 @@ class EnrollmentSession:
         return max(0, self.options.max_templates - of_appearance)
 
     def scan(self, frame: Frame) -> ScanStep:
-        """Look at one frame and keep its face if it is the best of its place so far."""
+        """Look at one frame and keep its face if it is the best of its place so far.
+
+        Raises:
+            NotLive: A challenge was asked for, and not passed.
+        """
+        if not self._scanned:
+            self.check_live()
         self._scanned = True
         return self._scan.look(frame, self._analyzer.analyze(frame.image_bgr, moving=True))
 
@@ -266,9 +331,11 @@ class EnrollmentSession:
             ScanIncomplete: Too many directions are missing, and a partial scan was not asked for.
             IdentityConflict: A look-alike is not resolved, or somebody else is stored under the name meanwhile.
             PoolChanged: The person who is to get the views is no longer in the pool. Nothing was stored.
+            NotLive: A challenge was asked for, and not passed; or what was scanned is flat.
         """
         if self._scanned:
             self._settle()
+        self.check_live()
         while self._taken or self._scanned:
             self._read_pool()
             self._identity.check_still_known(self._again)
@@ -290,9 +357,17 @@ class EnrollmentSession:
             if stored:
                 self._identity.was_stored(samples)
             return stored
-        if self.options.consent is not None and self._pool.person(self.person) is not None:
-            self._pool.record_consent(self.person, self.options.consent)  # there is nothing new to see of them
+        self._record_consent()
         return 0
+
+    def _record_consent(self) -> None:
+        """Somebody of whom there is nothing new to store may agree to something new all the same."""
+        consent, person = self.options.consent, self.person
+        if consent is None or self._pool.person(person) is None:
+            return
+        consent = clean_consent(consent)
+        if all(one.text != consent.text for one in self._pool.consents(person)):
+            self._pool.record_consent(person, consent)
 
     # The pool as it was read last, and what it says of a face.
 
@@ -355,6 +430,13 @@ class EnrollmentSession:
         return offer
 
     # The scan.
+
+    def _contradicts(self, embedding: Floats) -> bool:
+        """Whether a face is not the one of the pool, or not the one that was challenged."""
+        if self._identity.contradicts(embedding):
+            return True
+        challenged = None if self.liveness is None else self.liveness.embedding
+        return challenged is not None and float(challenged @ embedding) < self._same
 
     def _chosen(self) -> list[View]:
         """The views of the scan that are to be stored."""

@@ -18,7 +18,8 @@ import numpy as np
 from facepool.capture.pictures import read_together
 from facepool.errors import InputError
 from facepool.faces.analyze import Analyzer, Faces
-from facepool.files import make_private, sqlite_errors, storage_errors
+from facepool.files import make_private, storage_errors
+from facepool.gallery.driver import sqlite_errors
 from facepool.types import Floats, Image, Indices, Mask
 
 NO_FACE = "no face was found"

@@ -67,11 +67,18 @@ def angle_between(pose_a: Pose, pose_b: Pose) -> float:
 
 def place(offset: Pose) -> HeadTurn:
     """Which way a relative pose is turned, and how far."""
-    width = 360 / DIRECTIONS
     yaw, pitch = _NEAR_DEG
     angle = float(np.degrees(np.arctan2(offset.pitch / pitch, offset.yaw / yaw))) % 360
-    direction = int((angle + width / 2) // width) % DIRECTIONS
-    return HeadTurn(angle, _reach(offset, _NEAR_DEG), direction, _zone(offset))
+    return HeadTurn(angle, _reach(offset, _NEAR_DEG), _direction(angle), _zone(offset))
+
+
+def turn_of(right: float, up: float) -> HeadTurn:
+    """A turn by how far it goes to the picture's right and upwards, where 1 is as far as the near ring's inner edge."""
+    angle = float(np.degrees(np.arctan2(up, right))) % 360
+    reach = float(np.hypot(right, up))
+    frontal, far = _FRONTAL_DEG[0] / _NEAR_DEG[0], _FAR_DEG[0] / _NEAR_DEG[0]
+    zone: Zone = "far" if reach >= far else "near" if reach >= 1 else "frontal" if reach < frontal else "between"
+    return HeadTurn(angle, reach, _direction(angle), zone)
 
 
 def direction_angle(direction: int) -> float:
@@ -87,6 +94,11 @@ def direction_words(angle_deg: float) -> str:
 def apart(angle_a: float, angle_b: float) -> float:
     """Degrees between two angles around a face, 0 to 180."""
     return abs((angle_a - angle_b + 180) % 360 - 180)
+
+
+def _direction(angle_deg: float) -> int:
+    width = 360 / DIRECTIONS
+    return int((angle_deg + width / 2) // width) % DIRECTIONS
 
 
 def _reach(offset: Pose, radii: tuple[float, float]) -> float:

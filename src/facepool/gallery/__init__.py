@@ -15,7 +15,14 @@ from pathlib import Path
 
 from facepool.errors import ConfigError
 from facepool.extras import require
-from facepool.gallery.address import PoolAddress, PostgresAddress, pool_address
+from facepool.gallery.address import (
+    EncryptedFile,
+    PoolAddress,
+    PostgresAddress,
+    keyed,
+    path_of,
+    pool_address,
+)
 from facepool.gallery.base import Gallery, check_gallery
 from facepool.gallery.batches import Stored, TemplateBatch
 from facepool.gallery.checks import clean_name, find_name, known_name
@@ -23,6 +30,7 @@ from facepool.gallery.collections import DEFAULT, collection_address
 from facepool.gallery.columns import Changes, PoolMatrix
 from facepool.gallery.details import Details
 from facepool.gallery.foreign import ForeignGallery
+from facepool.gallery.keys import PoolKey, no_key_for
 from facepool.gallery.listing import GallerySize, PeoplePage
 from facepool.gallery.npy import NpyGallery
 from facepool.gallery.sql import SqlGallery
@@ -33,12 +41,14 @@ from facepool.types import EmbeddingSpace
 __all__ = [
     "Changes",
     "Details",
+    "EncryptedFile",
     "Gallery",
     "GallerySize",
     "NpyGallery",
     "PeoplePage",
     "Pool",
     "PoolAddress",
+    "PoolKey",
     "PoolMatrix",
     "PostgresAddress",
     "SqlGallery",
@@ -69,6 +79,7 @@ def open_pool(
     space: EmbeddingSpace | None = None,
     *,
     collection: str = DEFAULT,
+    key: PoolKey | None = None,
     ids_path: Path | str | None = None,
     must_exist: bool = False,
     timeout_s: float = 5.0,
@@ -80,6 +91,8 @@ def open_pool(
             ``postgresql://...``: a database, which needs ``facepool[postgres]``.
         space: What the caller's embeddings are; None to look at people without a model.
         collection: Which of the pool's: each has its own people, and knows nothing of the others.
+        key: Of a SQLite file that is encrypted, or is to be where there is none yet: `facepool.gallery.keys.find_key`.
+            Needs ``facepool[encrypted]``. An address may have it already.
         ids_path: The original pair's names; None: ``model_face_ids.npy`` beside ``model_faces.npy``, and
             ``NAME_ids.npy`` beside any other ``NAME.npy``.
         must_exist: Whether a pool that does not exist is an error. Otherwise it is made when something is stored.
@@ -91,16 +104,19 @@ def open_pool(
         PathMissing: The pool must exist and does not.
         PoolError: The files are no pool, or do not fit `space`.
     """
-    address = collection_address(pool_address(path), collection)
+    address = collection_address(with_key(pool_address(path), key), collection)
     if isinstance(address, PostgresAddress):
         require("postgres")
         from facepool.gallery.postgres import PostgresGallery  # noqa: PLC0415 -- of an extra
 
         return PostgresGallery(address, space, must_exist=must_exist, timeout_s=timeout_s)
-    suffix = address.suffix.lower()
+    file = path_of(address)
+    suffix = file.suffix.lower()
     if suffix in _SQLITE_SUFFIXES:
         return SqliteGallery(address, space, must_exist=must_exist, timeout_s=timeout_s)
     if suffix == ".npy":
+        if isinstance(address, EncryptedFile):
+            raise no_key_for(str(file), "a pair of .npy files cannot be encrypted")
         ids = Path(ids_path or _ids_beside(address))
         return NpyGallery(address, ids, space, must_exist=must_exist, timeout_s=timeout_s)
     raise ConfigError(
@@ -108,6 +124,19 @@ def open_pool(
         why=f"its ending is {suffix!r}",
         fix="Name a file that ends in .db (SQLite) or .npy (the original pair), or postgresql://user@host/database",
     )
+
+
+def with_key(address: PoolAddress, key: PoolKey | None) -> PoolAddress:
+    """An address, with a key if one is given.
+
+    Raises:
+        ConfigError: It is a pool of a kind that takes none.
+    """
+    if key is None:
+        return address
+    if isinstance(address, PostgresAddress):
+        raise no_key_for(str(address), "a PostgreSQL database is encrypted by its own means")
+    return keyed(path_of(address), key)
 
 
 def open_foreign(path: str | PoolAddress, *, deadline_s: float | None = None) -> Gallery:
@@ -123,7 +152,7 @@ def open_foreign(path: str | PoolAddress, *, deadline_s: float | None = None) ->
         PoolError: It is no pool, or not a whole one.
     """
     address = pool_address(path)
-    if isinstance(address, Path) and address.suffix.lower() in _SQLITE_SUFFIXES:
+    if not isinstance(address, PostgresAddress) and path_of(address).suffix.lower() in _SQLITE_SUFFIXES:
         return ForeignGallery(address, deadline_s=deadline_s)
     return open_pool(address, must_exist=True)
 

@@ -1,6 +1,7 @@
-"""Where a pool is: a file of this machine, or a PostgreSQL database that many machines may use.
+"""Where a pool is: a file of this machine, encrypted or not, or a PostgreSQL database that many machines may use.
 
-`pool_address` reads what a user has typed. Both kinds can be shown, by ``str``: a password is not part of that.
+`pool_address` reads what a user has typed. All kinds can be shown, by ``str``: a password or a key is not part of that.
+The key of an encrypted file is a part of its address, so that whatever is made beside it has the same one, see `at`.
 `beside` says where those things lie that belong to a pool and are kept on this machine.
 """
 
@@ -12,6 +13,7 @@ from urllib.parse import quote, unquote
 
 from facepool.errors import ConfigError
 from facepool.files import in_a_home, safe_stem, storage_errors, users_folder
+from facepool.gallery.keys import PoolKey
 
 _FORM = "postgresql://user@host/database"
 _SCHEME = re.compile(r"(?i:postgres(?:ql)?)://")
@@ -158,8 +160,82 @@ class PostgresAddress:
         return {**said, **{unquote(name): unquote(value) for name, _, value in pairs}}
 
 
-PoolAddress = Path | PostgresAddress
+class EncryptedFile:
+    """A file and the key that it is encrypted with.
+
+    No dataclass, as those are turned into dicts with all that is in them by whoever prints or stores them.
+
+    Args:
+        path: The file.
+        key: Its key; not shown.
+    """
+
+    __slots__ = ("key", "path")
+
+    def __init__(self, path: Path, key: PoolKey) -> None:
+        self.path = path
+        self.key = key
+
+    @property
+    def name(self) -> str:
+        """What the file is called."""
+        return self.path.name
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same file with the same key."""
+        return isinstance(other, EncryptedFile) and (other.path, other.key) == (self.path, self.key)
+
+    def __hash__(self) -> int:
+        return hash((EncryptedFile, self.path))
+
+    def __reduce__(self) -> tuple[type["EncryptedFile"], tuple[Path, PoolKey]]:
+        return EncryptedFile, (self.path, self.key)
+
+    def __str__(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        """The path."""
+        return f"EncryptedFile({str(self.path)!r})"
+
+
+FileAddress = Path | EncryptedFile
+"""A file, with its key if it has one."""
+PoolAddress = Path | EncryptedFile | PostgresAddress
 """Where a pool is."""
+
+
+def file_of(pool: PoolAddress) -> Path | None:
+    """The file that a pool is in, encrypted or not; None: it is in a database."""
+    if isinstance(pool, PostgresAddress):
+        return None
+    return path_of(pool)
+
+
+def path_of(file: FileAddress) -> Path:
+    """The path of a file, encrypted or not."""
+    return file.path if isinstance(file, EncryptedFile) else file
+
+
+def key_of(pool: PoolAddress) -> PoolKey | None:
+    """The key that what belongs to a pool is encrypted with; None: it is not."""
+    return pool.key if isinstance(pool, EncryptedFile) else None
+
+
+def at(path: Path, pool: PoolAddress) -> FileAddress:
+    """The address of a file that belongs to a pool, with the pool's key if it has one.
+
+    Args:
+        path: The file, beside the pool or elsewhere.
+        pool: Whose.
+    """
+    return keyed(path, key_of(pool))
+
+
+def keyed(path: Path, key: PoolKey | None) -> FileAddress:
+    """The address of a file, with a key if there is one."""
+    return path if key is None else EncryptedFile(path, key)
 
 
 def pool_address(text: str | PoolAddress) -> PoolAddress:
@@ -171,7 +247,7 @@ def pool_address(text: str | PoolAddress) -> PoolAddress:
     Raises:
         ConfigError: It is an address of another kind, or cannot be read.
     """
-    if isinstance(text, PostgresAddress):
+    if isinstance(text, PostgresAddress | EncryptedFile):
         return text
     address = str(text).strip()
     if _SCHEME.match(address):
@@ -197,8 +273,8 @@ def folder_of(pool: PoolAddress) -> Path:
     Raises:
         ConfigError: This user has no home for it.
     """
-    if isinstance(pool, Path):
-        return pool.parent
+    if not isinstance(pool, PostgresAddress):
+        return path_of(pool).parent
     digest = hashlib.sha256(pool.key.encode()).hexdigest()[:12]
     folder = users_folder("data") / "postgresql" / f"{safe_stem(pool.name, 'pool')}-{digest}"
     return in_a_home(folder, "XDG_DATA_HOME")
@@ -211,7 +287,7 @@ def make_folder_of(pool: PoolAddress) -> None:
         NotWritable: It cannot be made.
     """
     folder = folder_of(pool)
-    if isinstance(pool, Path) and not is_of_collections(folder):
+    if file_of(pool) is not None and not is_of_collections(folder):
         folder.mkdir(parents=True, exist_ok=True)
         return
     with storage_errors(folder, "cannot be made"):
@@ -226,7 +302,8 @@ def is_of_collections(folder: Path) -> bool:
 
 def beside(pool: PoolAddress, ending: str) -> Path:
     """A file of this machine that belongs to a pool: ``pool.db`` has ``pool.server.pem`` beside it."""
-    return pool.with_suffix(ending) if isinstance(pool, Path) else folder_of(pool) / f"pool{ending}"
+    file = file_of(pool)
+    return folder_of(pool) / f"pool{ending}" if file is None else file.with_suffix(ending)
 
 
 def _unreadable(why: str, fix: str) -> ConfigError:

@@ -8,7 +8,6 @@ change of the pool like any other: who has it open sees the pool of before or of
 import errno
 import os
 import shutil
-import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -20,13 +19,16 @@ import numpy as np
 
 from facepool.errors import ConfigError, FacepoolError, InvalidEmbedding, PathMissing, PoolCorrupt, PoolLocked
 from facepool.files import PRIVATE, appearing, exists, storage_errors, sweep, sync_folders, write_new
-from facepool.gallery.address import PoolAddress
+from facepool.gallery import driver
+from facepool.gallery.address import FileAddress, PoolAddress, at, file_of, key_of, path_of
 from facepool.gallery.base import Report
 from facepool.gallery.checks import check_space, check_vectors, find_name
 from facepool.gallery.connection import explained
-from facepool.gallery.consents import delete_unused_texts
+from facepool.gallery.consents import delete_consents
 from facepool.gallery.database import Database
+from facepool.gallery.driver import Connection, copy_database
 from facepool.gallery.image import delete_image
+from facepool.gallery.keys import PoolKey
 from facepool.gallery.rows import forget_journal_of, read_space
 from facepool.gallery.schema import (
     APPLICATION_ID,
@@ -35,6 +37,7 @@ from facepool.gallery.schema import (
     brought_up_to_date,
     count_of,
     damaged_of,
+    snapshot,
     uuid_text,
     version_of,
 )
@@ -96,7 +99,7 @@ class Backup:
     """
 
     path: Path
-    db: sqlite3.Connection
+    db: Connection
     contents: Contents
 
 
@@ -121,7 +124,7 @@ class Comparison:
 
 def back_up(
     gallery: SqlGallery,
-    target: Path,
+    target: FileAddress,
     *,
     replace: bool = False,
     with_sightings: bool = True,
@@ -134,7 +137,7 @@ def back_up(
 
     Args:
         gallery: The pool.
-        target: The file.
+        target: The file, with a key if it is to be encrypted: that of the pool or another one.
         replace: Whether it may take the place of one that is there.
         with_sightings: Whether what is kept of who was seen is copied, too.
         report: Is told how many pages were copied.
@@ -144,39 +147,47 @@ def back_up(
         DiskFull: No room; nothing is left behind.
         PoolCorrupt: The pool is damaged.
     """
-    _check_target(gallery.address, target, replace=replace)
-    sweep(target.parent, _FINISHED_AFTER_S)
-    with appearing(target) as unfinished:
+    path = path_of(target)
+    _check_target(gallery.address, path, replace=replace)
+    sweep(path.parent, _FINISHED_AFTER_S)
+    with appearing(path) as unfinished:
         write_new(unfinished, b"", PRIVATE)
-        with explained(target), closing(sqlite3.connect(unfinished, isolation_level=None)) as db:
+        with explained(target), closing(driver.connect(unfinished, key_of(target))) as db:
             for pragma in ("journal_mode = OFF", "synchronous = OFF", "secure_delete = ON"):
                 db.execute(f"PRAGMA {pragma}")
             gallery.copy_to(db, report)
             db.execute("PRAGMA journal_mode = DELETE")
             _leave_out(db, with_sightings=with_sightings)
-            contents = _verified(db, gallery.address, version_of(db, target), _nobody_hears)
+            contents = _verified(db, gallery.address, version_of(db, path), _nobody_hears)
         with unfinished.open("rb+") as file:
             os.fsync(file.fileno())
-        _check_target(gallery.address, target, replace=replace)  # again: it took a while
-    with storage_errors(target):
-        sync_folders([target])
+        _check_target(gallery.address, path, replace=replace)  # again: it took a while
+    with storage_errors(path):
+        sync_folders([path])
     return contents
 
 
 @contextmanager
-def opened_backup(path: Path, folder: Path, report: Report = _nobody_hears) -> Iterator[Backup]:
+def opened_backup(
+    address: FileAddress, folder: Path, report: Report = _nobody_hears, *, secret: bool = False
+) -> Iterator[Backup]:
     """A backup, copied, verified and brought up to date; the file itself is not changed.
 
     Args:
-        path: The file.
+        address: The file, with its key if it is encrypted.
         folder: Where the copy may be; it goes with the block.
         report: Is told how many templates were looked at.
+        secret: Whether the copy is encrypted although the file is not: it is to be restored to an encrypted pool. Its
+            key is one that nobody knows.
 
     Raises:
         PathMissing: There is no such file.
         PoolCorrupt: It is no pool, or damaged.
         PoolTooNew: A newer facepool wrote it.
+        KeyNeeded: It is encrypted, and no key was given.
+        WrongKey: It is encrypted with another key.
     """
+    path = path_of(address)
     _sweep(folder)
     if not exists(path):
         raise PathMissing(f"There is no backup {path}", fix="Check the spelling of the path")
@@ -185,11 +196,12 @@ def opened_backup(path: Path, folder: Path, report: Report = _nobody_hears) -> I
     with storage_errors(folder), tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=folder) as private:
         copy = Path(private) / "copy.db"
         write_new(copy, b"", PRIVATE)
-        with _refused(path), closing(sqlite3.connect(copy, isolation_level=None)) as db:
+        key = PoolKey.new() if secret or key_of(address) is not None else None
+        with _refused(address), closing(driver.connect(copy, key)) as db:
             for pragma in ("trusted_schema = OFF", "cell_size_check = ON"):
                 db.execute(f"PRAGMA {pragma}")
-            with closing(_opened_to_read(path)) as source:
-                source.backup(db)
+            with closing(_opened_to_read(address)) as source, snapshot(source):
+                copy_database(source, db)
             for pragma in ("journal_mode = OFF", "synchronous = OFF"):  # nobody needs the copy after a crash
                 db.execute(f"PRAGMA {pragma}")
             if os.name == "posix":  # it holds faces: whatever ends this process takes it away
@@ -264,8 +276,8 @@ def restore(
         people, templates = _erased(live, backup.db, erased_names)
         for row, _ in people:
             forget_journal_of(backup.db, row)
+            delete_consents(backup.db, row)
             backup.db.execute("DELETE FROM persons WHERE id = ?", (row,))
-        delete_unused_texts(backup.db)
         for number in templates:
             backup.db.execute(
                 "DELETE FROM samples WHERE id = (SELECT sample_id FROM templates WHERE id = ?)", (number,)
@@ -274,11 +286,13 @@ def restore(
     gallery.take_over(backup.db, leave_out, report)
 
 
-def replace_damaged(path: Path, backup: Backup, error: PoolCorrupt, *, report: Report = _nobody_hears) -> Path:
+def replace_damaged(
+    address: FileAddress, backup: Backup, error: PoolCorrupt, *, report: Report = _nobody_hears
+) -> Path:
     """Put the people of a backup into the place of a file that can be read no more, which stays beside it.
 
     Args:
-        path: The pool.
+        address: The pool.
         backup: What to restore.
         error: What is wrong with the pool.
         report: Is told how many templates were stored.
@@ -290,14 +304,14 @@ def replace_damaged(path: Path, backup: Backup, error: PoolCorrupt, *, report: R
         PoolLocked: Somebody has the pool open.
         PoolCorrupt: It is another program's file, or none of a kind that can be replaced.
     """
-    path = path.resolve()
+    path = path_of(address).resolve()
     if path.suffix.lower() == ".npy" or not path.is_file() or _is_of_another_program(path):
         raise error
     _check_unused(path)
     aside = damaged_of(path)
     with storage_errors(path), tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=path.parent) as private:
         fresh = Path(private) / path.name
-        with SqliteGallery(fresh) as gallery:
+        with SqliteGallery(at(fresh, address)) as gallery:
             gallery.take_over(backup.db, lambda _live: None, report)
         aside.unlink(missing_ok=True)
         os.link(path, aside)
@@ -350,7 +364,8 @@ def _check_target(pool: PoolAddress, target: Path, *, replace: bool) -> None:
     if not exists(target):
         _check_logs(what, target)
         return
-    if isinstance(pool, Path) and pool.exists() and target.samefile(pool):
+    file = file_of(pool)
+    if file is not None and file.exists() and target.samefile(file):
         raise ConfigError(what, why="it is the pool itself", fix="Name another file")
     if not replace:
         raise ConfigError(what, why="there is a file of that name already", fix="Name another file, or add --force")
@@ -371,22 +386,22 @@ def _beside(path: Path, ending: str) -> Path:
     return path.with_name(path.name + ending)
 
 
-def _opened_to_read(path: Path) -> sqlite3.Connection:
+def _opened_to_read(address: FileAddress) -> Connection:
     """A backup may lie where nothing can be written; it may also be the pool of a server, with its log beside it."""
+    path = path_of(address)
     has_log = any(_beside(path.resolve(), ending).exists() for ending in _LOGS)
-    mode = "mode=ro" if has_log else "immutable=1"
-    return sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True, isolation_level=None)
+    return driver.connect(path, key_of(address), mode="mode=ro" if has_log else "immutable=1")
 
 
 @contextmanager
-def _refused(path: Path) -> Iterator[None]:
+def _refused(address: FileAddress) -> Iterator[None]:
     """What is wrong with a backup, without the advice to restore the file from one."""
     try:
-        with explained(path):
+        with explained(address):
             yield
     except PoolCorrupt as error:
         raise PoolCorrupt(
-            f"The backup {path} cannot be used", why=error.why or error.what, fix="Name another backup"
+            f"The backup {address} cannot be used", why=error.why or error.what, fix="Name another backup"
         ) from error
 
 
@@ -398,7 +413,7 @@ def _sweep(folder: Path) -> None:
                 shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _leave_out(db: sqlite3.Connection, *, with_sightings: bool) -> None:
+def _leave_out(db: Connection, *, with_sightings: bool) -> None:
     """Delete from a copy what logs are yet to be told, and traces of erased people: names of people who are gone."""
     seen = SEEN if with_sightings else SEEN[:1]
     owed = [table for table in _tables(db) - {*CONTENT, *seen, "state", "removed_templates"} if count_of(db, table)]
@@ -413,12 +428,12 @@ def _leave_out(db: sqlite3.Connection, *, with_sightings: bool) -> None:
         db.execute("UPDATE inbox SET kept = 0, dropped = 0")
 
 
-def _tables(db: sqlite3.Connection) -> set[str]:
+def _tables(db: Connection) -> set[str]:
     rows = db.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
     return {str(name) for (name,) in rows}
 
 
-def _verified(db: sqlite3.Connection, path: PoolAddress, version: int, report: Report) -> Contents:
+def _verified(db: Connection, path: PoolAddress, version: int, report: Report) -> Contents:
     """What a pool has, after all of it was looked at.
 
     Raises:
@@ -444,7 +459,7 @@ def _verified(db: sqlite3.Connection, path: PoolAddress, version: int, report: R
     return Contents(people, templates, images, read_space(db), version)
 
 
-def _check_kinds(db: sqlite3.Connection, path: PoolAddress, table: str) -> None:
+def _check_kinds(db: Connection, path: PoolAddress, table: str) -> None:
     """Refuse what a column would never hold: SQLite itself lets anything into nearly every one."""
     flaws = []
     for _, name, kind, not_null, *_ in db.execute(f"PRAGMA table_info({table})").fetchall():
@@ -455,7 +470,7 @@ def _check_kinds(db: sqlite3.Connection, path: PoolAddress, table: str) -> None:
         raise _damaged(path, f"its table {table} has values of another kind")
 
 
-def _check_embeddings(db: sqlite3.Connection, report: Report) -> None:
+def _check_embeddings(db: Connection, report: Report) -> None:
     total, space, done = count_of(db, "templates"), read_space(db), 0
     rows = db.execute("SELECT embedding FROM templates")
     length = 4 * space.dimension if space else None
@@ -469,7 +484,7 @@ def _check_embeddings(db: sqlite3.Connection, report: Report) -> None:
         report(done, total)
 
 
-def _check_faces(db: sqlite3.Connection) -> None:
+def _check_faces(db: Connection) -> None:
     """Of who was seen: they are compared with whoever comes."""
     sightings = [uuid_text(uuid) for (uuid,) in db.execute("SELECT uuid FROM sightings")]
     for first in range(0, len(sightings), _SIGHTINGS_AT_ONCE):
@@ -482,7 +497,7 @@ def _damaged(path: PoolAddress, why: str) -> PoolCorrupt:
 
 
 def _erased(
-    live: Database, copy: sqlite3.Connection, names: Collection[str]
+    live: Database, copy: Connection, names: Collection[str]
 ) -> tuple[Sequence[tuple[int, str]], Sequence[int]]:
     """Who, and which templates, of a copy were erased from a pool since.
 
@@ -510,7 +525,7 @@ def _erased(
     return sorted(people.items()), templates
 
 
-def _akin(live: Database, copy: sqlite3.Connection) -> bool:
+def _akin(live: Database, copy: Connection) -> bool:
     """Whether nothing speaks against one pool being a copy of the other: numbers of templates mean the same in both."""
     query = "SELECT id, embedding FROM templates ORDER BY id LIMIT ?"
     here, there = (dict(db.execute(query, (_SEVERAL,)).fetchall()) for db in (live, copy))

@@ -17,7 +17,16 @@ from typing import Final
 from facepool.errors import CollectionExists, ConfigError, UnknownCollection
 from facepool.extras import require
 from facepool.files import storage_errors, sync_folders
-from facepool.gallery.address import COLLECTIONS, PoolAddress, PostgresAddress, folder_of, is_of_collections
+from facepool.gallery.address import (
+    COLLECTIONS,
+    PoolAddress,
+    PostgresAddress,
+    at,
+    file_of,
+    folder_of,
+    is_of_collections,
+    path_of,
+)
 from facepool.gallery.sqlite import SqliteGallery
 
 DEFAULT = "default"
@@ -61,14 +70,15 @@ def collection_address(pool: PoolAddress, name: str) -> PoolAddress:
         return pool
     if isinstance(pool, PostgresAddress):
         return PostgresAddress(pool.url, name)
-    if pool.suffix.lower() == _NPY:
+    path = path_of(pool)
+    if path.suffix.lower() == _NPY:
         raise ConfigError(
             f"{pool} has no collection {name!r}",
             why="a pair of .npy files has room for one collection only",
             fix="Copy it into a .db file or a PostgreSQL database, which have room for several: "
             "facepool people export pool.db",
         )
-    return _folder_of(pool) / f"{name}{pool.suffix}"
+    return at(_folder_of(path) / f"{name}{path.suffix}", pool)
 
 
 def collections_in(pool: PoolAddress) -> list[str]:
@@ -82,10 +92,10 @@ def collections_in(pool: PoolAddress) -> list[str]:
     """
     if isinstance(pool, PostgresAddress):
         others = _schemas_beside(pool)
-    elif pool.suffix.lower() == _NPY:
+    elif (path := path_of(pool)).suffix.lower() == _NPY:
         others = []
     else:
-        others = [file.stem for file in _folder_of(pool).glob(f"*{pool.suffix}") if file.suffix == pool.suffix]
+        others = [file.stem for file in _folder_of(path).glob(f"*{path.suffix}") if file.suffix == path.suffix]
     return [DEFAULT, *sorted(name for name in others if _NAME.fullmatch(name) and name != DEFAULT)]
 
 
@@ -94,7 +104,8 @@ def has_collection(pool: PoolAddress, name: str) -> bool:
     address = collection_address(pool, name)
     if name == DEFAULT:
         return True
-    return address.exists() if isinstance(address, Path) else name in collections_in(pool)
+    file = file_of(address)
+    return name in collections_in(pool) if file is None else file.exists()
 
 
 def create_collection(pool: PoolAddress, name: str) -> PoolAddress:
@@ -110,15 +121,15 @@ def create_collection(pool: PoolAddress, name: str) -> PoolAddress:
     address = collection_address(pool, name)
     if has_collection(pool, name):
         raise CollectionExists(f"There is a collection {name!r} already", fix="Choose another name")
-    if isinstance(address, Path):
-        _delete_files(address)  # of one that was removed by a process that was killed
+    if (file := file_of(address)) is not None:
+        _delete_files(file)  # of one that was removed by a process that was killed
     make_tables(address)
     return address
 
 
 def make_tables(address: PoolAddress) -> None:
     """Make the tables of a pool, without anybody, where there are none: an administrator may have made the schema."""
-    if isinstance(address, Path):
+    if not isinstance(address, PostgresAddress):
         with SqliteGallery(address) as gallery:
             gallery.make_tables()
         return
@@ -149,15 +160,15 @@ def remove_collection(pool: PoolAddress, name: str) -> None:
     if isinstance(address, PostgresAddress):
         _drop_schema(pool, address, name)
         _delete_folder(address)
-    elif not _delete_files(address):
+    elif not _delete_files(path_of(address)):
         raise unknown_collection(pool, name)
 
 
 def delete_leftovers(pool: PoolAddress, name: str) -> None:
     """Delete what lies beside one that is not there any more: whoever had it open may have written an index since."""
-    address = collection_address(pool, name)
-    if name != DEFAULT and isinstance(address, Path) and not address.exists():
-        _delete_files(address)
+    file = file_of(collection_address(pool, name))
+    if name != DEFAULT and file is not None and not file.exists():
+        _delete_files(file)
 
 
 def unknown_collection(pool: PoolAddress, name: str) -> UnknownCollection:

@@ -12,20 +12,27 @@ from typing import Literal
 from weakref import WeakValueDictionary
 
 from facepool.errors import (
+    ConversionUnfinished,
     DiskFull,
     FacepoolError,
+    KeyNeeded,
     NotWritable,
     PathMissing,
     PoolCorrupt,
     PoolGone,
     PoolLocked,
+    PoolNotEncrypted,
     StorageError,
+    WrongKey,
     system_limit,
 )
 from facepool.files import PRIVATE, locks_work, storage_error, storage_errors
-from facepool.gallery.address import is_of_collections, make_folder_of
+from facepool.gallery import driver
+from facepool.gallery.address import EncryptedFile, FileAddress, is_of_collections, key_of, make_folder_of, path_of
 from facepool.gallery.base import OpenFiles
 from facepool.gallery.checks import damaged
+from facepool.gallery.driver import Connection, database_errors, error_code
+from facepool.gallery.keys import is_plain, looks_encrypted
 from facepool.gallery.logs import check_log
 from facepool.gallery.schema import VERSION, bring_up_to_date, in_memory, version_of
 
@@ -69,7 +76,8 @@ SMALL_LOG = ("wal_autocheckpoint = 100", "journal_size_limit = 524288")
 _SIGNS_OF_DAMAGE = ("no such table", "malformed database schema", "Could not decode to UTF-8")
 """How errors begin that have no code of their own."""
 _ANOTHER_PLACE = "Keep the pool on a disk of this machine and name it with --pool"
-_OPEN_FILES: WeakValueDictionary[tuple[int, int], OpenFiles] = WeakValueDictionary()
+_OPEN_FILES: WeakValueDictionary[tuple[tuple[int, int], bool], OpenFiles] = WeakValueDictionary()
+"""By file, and whether it was opened with a key."""
 _OPEN_FILES_LOCK = threading.Lock()
 _READABLE_REASONS[sqlite3.SQLITE_LOCKED] = _READABLE_REASONS[sqlite3.SQLITE_BUSY]
 _READABLE_REASONS[sqlite3.SQLITE_PERM] = _READABLE_REASONS[sqlite3.SQLITE_CANTOPEN]
@@ -90,7 +98,7 @@ class Link:
         open_files: Shared by all links to the file; by none where this one does not see what others write.
     """
 
-    db: sqlite3.Connection
+    db: Connection
     path: Path
     file: tuple[int, int]
     frozen: tuple[int, ...] | None = None
@@ -118,29 +126,31 @@ class Link:
         return self.frozen is not None and self.frozen != _looks(self.path)
 
 
-def connect(path: Path, timeout_s: float, *, create: bool) -> Link:
+def connect(address: FileAddress, timeout_s: float, *, create: bool) -> Link:
     """Open a pool.db, creating its tables or bringing them up to date where that is needed.
 
     A file that may not be written, or whose folder may not, is opened for reading; if an earlier facepool wrote it, it
     is read into memory and brought up to date there.
 
     Args:
-        path: The file.
+        address: The file, with its key if it is encrypted.
         timeout_s: How long to wait for other processes, at each step.
         create: Whether a file that does not exist is made, readable and writable by its owner only.
     """
+    path, key = path_of(address), key_of(address)
     if create and is_of_collections(path.parent):
         make_folder_of(path)
-    with explained(path):
+    with explained(address):
         _check_place(path, create=create)
+        _check_conversion(path)
+        _check_other_driver(address)
         if _size(log_of(path)) > 0:
-            check_log(path, log_of(path))
+            check_log(address, log_of(path))
         mode = _mode(path)
         looks = _looks(path)
         file = file_number(path)  # before it is opened: if it is replaced meanwhile, that shows at the first use
-        uri = f"{path.resolve().as_uri()}?{mode}"
         # A gallery asks for one thread at a time, not always the same.
-        db = sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None, check_same_thread=False)
+        db = driver.connect(path, key, mode=mode, timeout_s=timeout_s, any_thread=True)
         try:
             # A pool may come from elsewhere: nothing that its tables say is to be run, and no page is taken on trust.
             db.execute("PRAGMA trusted_schema = OFF")
@@ -150,7 +160,7 @@ def connect(path: Path, timeout_s: float, *, create: bool) -> Link:
                 copy.execute("PRAGMA query_only = ON")
                 db.close()
                 return Link(copy, path, file, looks, is_copy=True)
-            kept = bring_up_to_date(db, path)
+            kept = bring_up_to_date(db, address)
             if mode == "mode=rw":
                 _prepare_for_writing(db, timeout_s)
         except BaseException:
@@ -158,46 +168,110 @@ def connect(path: Path, timeout_s: float, *, create: bool) -> Link:
             raise
     if mode == "immutable=1":
         return Link(db, path, file, looks, kept=kept)
-    return Link(db, path, file, kept=kept, open_files=_open_files(file))
+    return Link(db, path, file, kept=kept, open_files=_open_files(file, has_key=key is not None))
 
 
-def _open_files(file: tuple[int, int]) -> OpenFiles:
+def _open_files(file: tuple[int, int], *, has_key: bool) -> OpenFiles:
     """What stands for a file that was just opened: no other can get its number while it is."""
     with _OPEN_FILES_LOCK:
-        known = _OPEN_FILES.get(file)
+        known = _OPEN_FILES.get((file, has_key))
         if known is None:
-            known = _OPEN_FILES[file] = OpenFiles()
+            known = _OPEN_FILES[file, has_key] = OpenFiles()
         return known
 
 
+def _check_other_driver(address: FileAddress) -> None:
+    """Refuse a file that this process has open by the other driver: closing it would let go of that one's locks."""
+    has_key = key_of(address) is not None
+    with _OPEN_FILES_LOCK:
+        is_open = (file_number(path_of(address)), not has_key) in _OPEN_FILES
+    if is_open:
+        raise _not_encrypted(address) if has_key else _key_needed(address)
+
+
+def journal_of(path: Path) -> Path:
+    """What lies beside a pool while it is being encrypted or decrypted, from when its copies count until they are used.
+
+    Args:
+        path: The pool, or one of its collections: they are converted together.
+    """
+    path = path.resolve()
+    root = path.parent.with_suffix(path.suffix) if is_of_collections(path.parent) else path
+    return root.with_name(f"{root.name}.conversion")
+
+
+def _check_conversion(path: Path) -> None:
+    """Refuse files of which some may be encrypted already, and others not yet."""
+    if journal_of(path).exists():
+        raise ConversionUnfinished(
+            f"The pool {path} cannot be used yet",
+            why="encrypting or decrypting it was interrupted, or goes on just now",
+            fix="Run any command of facepool on this pool, such as facepool people list: it goes on where it was",
+        )
+
+
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
+def explained(address: FileAddress) -> Iterator[None]:
     """Turn what SQLite raises inside the block into facepool's errors."""
     try:
         yield
-    except sqlite3.DatabaseError as error:
-        explanation = explain(path, error)
+    except database_errors() as error:
+        explanation = explain(address, error)
         if explanation is None:
             raise
         raise explanation from error
     except UnicodeDecodeError as error:  # what SQLite says of a damaged file may quote it
-        raise damaged(path, "it has text that is none") from error
+        raise damaged(address, "it has text that is none") from error
 
 
-def explain(path: Path, error: sqlite3.DatabaseError) -> FacepoolError | None:
+def explain(address: FileAddress, error: sqlite3.DatabaseError) -> FacepoolError | None:
     """What an error of SQLite means to the user; None when it is no news about the file."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    code = error_code(error)
     primary = sqlite3.SQLITE_FULL if code in _NO_ROOM else code & 0xFF
-    if (reason := _of_the_place(path, code)) is not None:
+    if (reason := _of_the_place(path_of(address), code)) is not None:
+        return reason
+    if primary == sqlite3.SQLITE_NOTADB and (reason := _of_the_key(address)) is not None:
         return reason
     if str(error).startswith(_SIGNS_OF_DAMAGE):
-        return damaged(path, str(error))
+        return damaged(address, str(error))
     if primary not in _READABLE_REASONS:
         return None
     kind, why, fix = _READABLE_REASONS[primary]
     if primary == sqlite3.SQLITE_IOERR:
-        why += f" ({error.sqlite_errorname})"
-    return kind(f"The pool {path} cannot be used", why=why, fix=fix)
+        why += f" ({getattr(error, 'sqlite_errorname', error)})"
+    return kind(f"The pool {address} cannot be used", why=why, fix=fix)
+
+
+def _of_the_key(address: FileAddress) -> FacepoolError | None:
+    """What is wrong with the key where SQLite takes a file for no database; None: nothing, it is none."""
+    if not isinstance(address, EncryptedFile):
+        return _key_needed(address) if looks_encrypted(address) else None
+    if is_plain(address.path):
+        return _not_encrypted(address)
+    return WrongKey(
+        f"The pool {address} cannot be opened with this key",
+        why=f"it was encrypted with another one (this one has the fingerprint {address.key.fingerprint}), or is "
+        "damaged from its first page on",
+        fix="Name the key of this pool with --key-file; without it nobody can read the pool, and only a backup whose "
+        "key you have brings people back",
+    )
+
+
+def _key_needed(address: FileAddress) -> KeyNeeded:
+    return KeyNeeded(
+        f"The pool {address} cannot be opened without its key",
+        why="it is encrypted, or no pool at all, and no key was given",
+        fix="Name the file of its key with --key-file, or unlock the keyring that has it",
+    )
+
+
+def _not_encrypted(address: FileAddress) -> PoolNotEncrypted:
+    return PoolNotEncrypted(
+        f"The pool {address} is not encrypted, and a key was given",
+        why="whoever gives a key expects that nobody reads the file without it",
+        fix="Encrypt it: facepool pool encrypt; or use it without a key: no --key-file, no key_file in the settings, "
+        "no FACEPOOL_KEY, no credential facepool-key",
+    )
 
 
 def _of_the_place(path: Path, code: int) -> FacepoolError | None:
@@ -311,7 +385,7 @@ def _make_private(path: Path) -> None:
         raise storage_error(path, error, "cannot be used") from error
 
 
-def _prepare_for_writing(db: sqlite3.Connection, timeout_s: float) -> None:
+def _prepare_for_writing(db: Connection, timeout_s: float) -> None:
     _use_wal(db, timeout_s)
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA foreign_keys = ON")
@@ -320,7 +394,7 @@ def _prepare_for_writing(db: sqlite3.Connection, timeout_s: float) -> None:
         db.execute(f"PRAGMA {pragma}")
 
 
-def _use_wal(db: sqlite3.Connection, timeout_s: float) -> None:
+def _use_wal(db: Connection, timeout_s: float) -> None:
     """Switch to write-ahead logging; SQLite does not wait here when another process does the same."""
     deadline = time.monotonic() + timeout_s
     while db.execute("PRAGMA journal_mode").fetchone() != ("wal",):
@@ -332,7 +406,7 @@ def _use_wal(db: sqlite3.Connection, timeout_s: float) -> None:
                     why=f"SQLite keeps no write-ahead log in this place; its journal stays {mode[0]!r}",
                     fix=_ANOTHER_PLACE,
                 )
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+        except database_errors() as error:
+            if error_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)

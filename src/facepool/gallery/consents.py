@@ -9,9 +9,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from pathlib import Path
 from uuid import uuid4
 
-from facepool.errors import ConfigError
+from facepool.errors import ConfigError, InputError, PathMissing
+from facepool.files import exists
 from facepool.gallery.database import Database
 from facepool.gallery.details import check_text
 from facepool.gallery.schema import uuid_bytes, uuid_text
@@ -23,6 +25,8 @@ RECORDER_LIMIT = 200
 _ALLOWED = frozenset("\n\t")
 _CLOCKS_DIFFER = timedelta(days=1)
 _AT_ONCE = 500
+_ENDINGS = frozenset({".txt", ".md", ".text"})
+_LONGEST_NAME = 255
 _CONSENTS = """
     SELECT persons.name, consents.uuid, consent_texts.text, consents.recorded_by, consents.given_at, consents.method
     FROM consents JOIN persons ON persons.id = consents.person_id
@@ -48,6 +52,29 @@ def clean_consent(consent: Consent) -> Consent:
         given_at=clean_time(consent.given_at),
         method=_clean(consent.method, "How the consent was given", METHOD_LIMIT, ()),
     )
+
+
+def text_of(told: str) -> str:
+    """The text of a consent: what was told, or what is in the file that it names.
+
+    Raises:
+        InputError: The file is no text.
+        PathMissing: It is the name of a file that is not there.
+    """
+    if "\n" in told or len(told) > _LONGEST_NAME:
+        return told
+    path = Path(told)
+    if not (exists(path) and path.is_file()):
+        if path.suffix.lower() in _ENDINGS and " " not in told:
+            raise PathMissing(f"There is no file {path} with a text", fix="Check the spelling, or give the text itself")
+        return told
+    try:
+        with path.open("rb") as file:
+            return file.read(4 * TEXT_LIMIT + 1).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"The text of the consent cannot be read from {path}", why="it is no UTF-8 text", fix="Save it as UTF-8"
+        ) from error
 
 
 def clean_time(text: str) -> str:
@@ -111,11 +138,12 @@ def move_consents(db: Database, leaving: int, staying: int) -> None:
     db.execute("UPDATE consents SET person_id = ? WHERE person_id = ?", (staying, leaving))
 
 
-def delete_unused_texts(db: Database) -> None:
-    """Delete texts of which no record is left: who wrote them may have named the person in them."""
-    db.execute(
-        "DELETE FROM consent_texts WHERE NOT EXISTS (SELECT 1 FROM consents WHERE consents.text_id = consent_texts.id)"
-    )
+def delete_consents(db: Database, person: int) -> None:
+    """Delete the records of somebody, and texts of which none is left: who wrote them may have named the person."""
+    texts = db.execute("SELECT DISTINCT text_id FROM consents WHERE person_id = ?", (person,)).fetchall()
+    db.execute("DELETE FROM consents WHERE person_id = ?", (person,))
+    unused = "DELETE FROM consent_texts WHERE id = ? AND NOT EXISTS (SELECT 1 FROM consents WHERE text_id = ?)"
+    db.executemany(unused, [(text, text) for (text,) in texts])
 
 
 def _row_of_text(db: Database, text: str) -> int:

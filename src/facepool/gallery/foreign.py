@@ -11,12 +11,13 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 
 import numpy as np
 
 from facepool.errors import ConfigError, InvalidEmbedding, NotWritable, PathMissing, PoolCorrupt
 from facepool.files import exists
+from facepool.gallery import driver
+from facepool.gallery.address import FileAddress, key_of
 from facepool.gallery.base import OpenFiles
 from facepool.gallery.checks import NAME_LIMIT, check_space, check_vectors, damaged, find_name, folded
 from facepool.gallery.connection import explained, log_of
@@ -29,6 +30,7 @@ from facepool.gallery.details import (
     clean_notes,
     clean_tags,
 )
+from facepool.gallery.driver import Connection, database_errors, error_code
 from facepool.gallery.inbox import Inbox
 from facepool.gallery.rows import calibration_of, read_space
 from facepool.gallery.schema import VERSION, in_memory, version_of
@@ -65,6 +67,8 @@ _LIMITS = {
     sqlite3.SQLITE_LIMIT_ATTACHED: 0,
     sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH: 1,
 }
+_LOGGING = slice(18, 20)
+"""Where a file says whether it has a write-ahead log: https://sqlite.org/fileformat2.html, section 1.3.3."""
 _START_OF_FRAME = frozenset({0xC0, 0xC1, 0xC2})
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})
 _RULES = (
@@ -160,8 +164,9 @@ class ForeignGallery(SqliteTables):
     """A pool that somebody sent or named, to be copied from. Nothing is written to it.
 
     Args:
-        path: The file.
+        address: The file, with its key if it is encrypted.
         space: What the caller's embeddings are; None: only what the pool itself says.
+        content: All of a file that is not encrypted, where that must not lie on a disk; the address is its name then.
         deadline_s: How long reading it may take, all in all; None: as long as it takes.
 
     Raises:
@@ -171,20 +176,27 @@ class ForeignGallery(SqliteTables):
         SpaceMismatch: It holds embeddings of another space.
     """
 
-    def __init__(self, path: Path, space: EmbeddingSpace | None = None, *, deadline_s: float | None = None) -> None:
-        super().__init__(path, space)
+    def __init__(
+        self,
+        address: FileAddress,
+        space: EmbeddingSpace | None = None,
+        *,
+        content: bytearray | None = None,
+        deadline_s: float | None = None,
+    ) -> None:
+        super().__init__(address, space)
         self.flaw: PoolCorrupt | None = None
         """What turned out to be wrong with it; None: nothing yet."""
-        if not exists(path):
-            raise PathMissing(f"The pool {path} does not exist", fix="Name another pool")
+        if content is None and not exists(self.path):
+            raise PathMissing(f"The pool {self.path} does not exist", fix="Name another pool")
         self._ends_at_s = math.inf if deadline_s is None else time.monotonic() + deadline_s
         self._deadline_s = deadline_s
         self._open_files = OpenFiles()
         with self._explained():
-            self._db = self._opened()
+            self._db = self._opened(content)
         try:
             with self._reading() as db:
-                check_space(path, read_space(db), space)
+                check_space(address, read_space(db), space)
         except BaseException:
             self.close()
             raise
@@ -208,10 +220,10 @@ class ForeignGallery(SqliteTables):
         """Let go of the file."""
         self._db.close()
 
-    def _connection(self) -> sqlite3.Connection:
+    def _connection(self) -> Connection:
         return self._db
 
-    def _writable(self) -> AbstractContextManager[sqlite3.Connection]:
+    def _writable(self) -> AbstractContextManager[Connection]:
         raise NotWritable(f"The pool {self.path} can only be read", why="it was opened to be copied from")
 
     def _before_commit(self) -> None:
@@ -225,7 +237,7 @@ class ForeignGallery(SqliteTables):
         """There is nothing to remark."""
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def _reading(self) -> Iterator[Connection]:
         with self._explained():
             yield self._db
 
@@ -233,28 +245,28 @@ class ForeignGallery(SqliteTables):
     def _explained(self) -> Iterator[None]:
         """Whatever SQLite says of the file, the file is to blame; but for the disk's errors and Ctrl-C."""
         try:
-            with explained(self.path):
+            with explained(self._file):
                 yield
         except PoolCorrupt as error:
             self.flaw = error
             raise
-        except sqlite3.Error as error:
+        except database_errors() as error:
             self.flaw = self._flaw(error)
             raise self.flaw from error
 
-    def _flaw(self, error: sqlite3.Error) -> PoolCorrupt:
-        if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_INTERRUPT:
+    def _flaw(self, error: sqlite3.DatabaseError) -> PoolCorrupt:
+        if error_code(error) != sqlite3.SQLITE_INTERRUPT:
             return damaged(self.path, str(error))
         if time.monotonic() < self._ends_at_s:  # the look at the clock raised what was raised meanwhile
             raise KeyboardInterrupt from error
         return damaged(self.path, f"it takes longer than {self._deadline_s or 0:.0f} s to read")
 
-    def _opened(self) -> sqlite3.Connection:
-        # A log is part of the pool; without one, nothing may change the file, nor make files beside it.
-        mode = "mode=ro" if log_of(self.path).exists() else "immutable=1"
-        uri = f"{self.path.resolve().as_uri()}?{mode}"
-        db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+    def _opened(self, content: bytearray | None) -> Connection:
+        db = self._of_file() if content is None else driver.connect(None, any_thread=True)
         try:
+            if content is not None:
+                content[_LOGGING] = b"\1\1"  # there is no log in memory, and SQLite opens none that says it has one
+                db.deserialize(content)
             _limit(db)
             self._watch(db)
             version = version_of(db, self.path)
@@ -271,16 +283,21 @@ class ForeignGallery(SqliteTables):
             raise
         return db
 
-    def _watch(self, db: sqlite3.Connection) -> None:
+    def _of_file(self) -> Connection:
+        # A log is part of the pool; without one, nothing may change the file, nor make files beside it.
+        mode: driver.Mode = "mode=ro" if log_of(self.path).exists() else "immutable=1"
+        return driver.connect(self.path, key_of(self._file), mode=mode, any_thread=True)
+
+    def _watch(self, db: Connection) -> None:
         """End what goes on for too long, and let Ctrl-C in: Python hears of it only between two calls of SQLite."""
         db.set_progress_handler(lambda: time.monotonic() > self._ends_at_s, _STEPS_AT_ONCE)
 
-    def _check_pages(self, db: sqlite3.Connection) -> None:
+    def _check_pages(self, db: Connection) -> None:
         (verdict,) = db.execute("PRAGMA integrity_check(1)").fetchone()
         if verdict != "ok":
             raise damaged(self.path, str(verdict).splitlines()[-1])
 
-    def _check_rows(self, db: sqlite3.Connection) -> None:
+    def _check_rows(self, db: Connection) -> None:
         for why, query in _RULES:
             row = db.execute(query, _MOST).fetchone()
             if row is not None and row[0]:
@@ -309,7 +326,7 @@ class ForeignGallery(SqliteTables):
         if found != name:
             raise damaged(self.path, "it has a name that is not in its normal form")
 
-    def _check_details(self, db: sqlite3.Connection) -> None:
+    def _check_details(self, db: Connection) -> None:
         said = db.execute("SELECT notes, external_id FROM persons WHERE notes != '' OR external_id != ''")
         tags = db.execute("SELECT tag, folded FROM tags")
         try:
@@ -320,7 +337,7 @@ class ForeignGallery(SqliteTables):
         if not is_clean:
             raise damaged(self.path, "what it says of people is not in its normal form")
 
-    def _check_consents(self, db: sqlite3.Connection) -> None:
+    def _check_consents(self, db: Connection) -> None:
         said = db.execute(
             "SELECT text, recorded_by, given_at, method FROM consents "
             "JOIN consent_texts ON consent_texts.id = consents.text_id"
@@ -332,7 +349,7 @@ class ForeignGallery(SqliteTables):
         if not is_clean:
             raise damaged(self.path, "it has a consent that is not in its normal form")
 
-    def _check_templates(self, db: sqlite3.Connection) -> None:
+    def _check_templates(self, db: Connection) -> None:
         rows = db.execute("SELECT embedding FROM templates")
         while blobs := [blob for (blob,) in rows.fetchmany(_ROWS_AT_ONCE)]:
             self._check_blobs(db, blobs)
@@ -358,8 +375,9 @@ def is_small_jpeg(data: bytes) -> bool:
     return False
 
 
-def _limit(db: sqlite3.Connection) -> None:
-    for limit, value in _LIMITS.items():
-        db.setlimit(limit, value)
+def _limit(db: Connection) -> None:
+    if not driver.is_encrypted(db):  # whoever could write an encrypted one had its key; that driver has no limits
+        for limit, value in _LIMITS.items():
+            db.setlimit(limit, value)
     db.execute("PRAGMA trusted_schema = OFF")
     db.execute("PRAGMA cell_size_check = ON")

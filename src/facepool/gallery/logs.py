@@ -5,19 +5,27 @@ log stays, and SQLite would write its pages into a file that they do not belong 
 row of ``state``, so the log says of which pool it is (``identity``) and from which to which revision it leads; the file
 itself has to lie between them.
 
+In the log of an encrypted pool each page is encrypted by itself, bound to its number and to the salt of the file. So it
+is put into a file with the same salt that has nothing but the table, for SQLCipher to read.
+
 The layout of both is SQLite's own: https://sqlite.org/fileformat2.html, sections 1.6, 2.1 and 4.1.
 """
 
 import os
-import sqlite3
+import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import closing, suppress
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from facepool.errors import PoolCorrupt
 from facepool.files import storage_errors
+from facepool.gallery import driver
+from facepool.gallery.address import EncryptedFile, FileAddress, key_of, path_of
+from facepool.gallery.driver import database_errors
 
 _HEADER, _FRAME_HEADER = 32, 24
 _SMALLEST_PAGE, _LARGEST_PAGE = 512, 65536
@@ -28,6 +36,8 @@ _INTEGERS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
 _ONE = 9
 """Serial types of integers, by their length; 8 and 9 are 0 and 1 of no bytes."""
 _FIRST_OF_BLOBS = 12
+_FARTHEST = 1000
+"""The table is the first that was made; where it lies farther back than this, its page is not looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +53,35 @@ class _State:
     identity: bytes
 
 
-def check_log(path: Path, log: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a file says of its row of ``state``.
+
+    Attributes:
+        root: On which page it is.
+        columns: Of the table.
+        state: The row.
+        salt: Of the file, in hex, if it is encrypted.
+    """
+
+    root: int
+    columns: list[str]
+    state: _State
+    salt: str
+
+
+_Read = Callable[[bytes], _State | None]
+
+
+class _OfOthers(Exception):
+    """A page of a log that is not that of the file."""
+
+
+def check_log(address: FileAddress, log: Path) -> None:
     """Refuse a pool with a log beside it that is another pool's, or of another time.
 
     Args:
-        path: The pool, which may be in use.
+        address: The pool, which may be in use, with its key if it is encrypted.
         log: Its log.
 
     Raises:
@@ -56,10 +90,10 @@ def check_log(path: Path, log: Path) -> None:
     for attempt in range(_ATTEMPTS):
         if attempt:
             time.sleep(_PAUSE_S)  # others may have written into the file what was in the log just now
-        if _belongs(path, log):
+        if _belongs(address, log):
             return
     raise PoolCorrupt(
-        f"The pool {path} cannot be used",
+        f"The pool {address} cannot be used",
         why=f"the log beside it, {log.name}, belongs to another pool, or to another time of this one: somebody put the "
         "file into the place of one that was open",
         fix=f"Put backups in place with `facepool pool restore`; to use this file as it is, end all programs that have "
@@ -67,35 +101,84 @@ def check_log(path: Path, log: Path) -> None:
     )
 
 
-def _belongs(path: Path, log: Path) -> bool:
+def _belongs(address: FileAddress, log: Path) -> bool:
     """Whether nothing speaks against it."""
-    known = _state_of_file(path)
-    if known is None:
+    first = _state_of_file(address)
+    if first is None:
         return True
-    root, columns, _ = known
-    # The log before the file: what leaves it meanwhile is in the file then.
-    states = [found for page in _pages(log, root) if (found := _state_of_page(page, columns)) is not None]
-    known = _state_of_file(path)
+    try:
+        with _decrypting(address, first) if isinstance(address, EncryptedFile) else _plainly(first) as read:
+            # The log before the file: what leaves it meanwhile is in the file then.
+            states = [found for page in _ends(_pages(log, first.root)) if (found := read(page)) is not None]
+    except _OfOthers:
+        return False
+    known = _state_of_file(address)
     if known is None or not states:
         return True
-    _, _, state = known
-    same = all(one.identity == state.identity for one in states)
-    return same and states[0].revision - 1 <= state.revision <= states[-1].revision
+    same = all(one.identity == known.state.identity for one in states)
+    return same and states[0].revision - 1 <= known.state.revision <= states[-1].revision
 
 
-def _state_of_file(path: Path) -> tuple[int, list[str], _State] | None:
-    """On which page the row is, its columns, and the row; from the file alone. None where it does not say."""
+def _state_of_file(address: FileAddress) -> _Found | None:
+    """The row of ``state``, from the file alone; None where it does not say."""
     # By SQLite, and not by opening it: closing the file would let go of the locks that this process has on it.
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?immutable=1", uri=True)) as db:
-            (root,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'state'").fetchone() or (0,)
-            columns = [name for _, name, *_ in db.execute("PRAGMA table_info(state)")]
-            if not root or not {"revision", "identity"} <= set(columns):
-                return None
-            row = db.execute("SELECT revision, identity FROM state").fetchone()
-            return None if row is None else (int(root), columns, _State(int(row[0]), bytes(row[1])))
-    except (sqlite3.DatabaseError, ValueError, TypeError):
+        return _read_state(address)
+    except database_errors():
         return None  # what is wrong with the file is said by who opens it
+    except (ValueError, TypeError):
+        return None
+
+
+def _read_state(address: FileAddress) -> _Found | None:
+    with closing(driver.connect(path_of(address), key_of(address), mode="immutable=1")) as db:
+        (root,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'state'").fetchone() or (0,)
+        columns = [name for _, name, *_ in db.execute("PRAGMA table_info(state)")]
+        if not root or not {"revision", "identity"} <= set(columns):
+            return None
+        row = db.execute("SELECT revision, identity FROM state").fetchone()
+        salt = db.execute("PRAGMA cipher_salt").fetchone() if driver.is_encrypted(db) else None
+        if row is None:
+            return None
+        return _Found(int(root), columns, _State(int(row[0]), bytes(row[1])), str(salt[0]) if salt else "")
+
+
+@contextmanager
+def _plainly(known: _Found) -> Iterator[_Read]:
+    yield lambda page: _state_of_page(page, known.columns)
+
+
+@contextmanager
+def _decrypting(file: EncryptedFile, known: _Found) -> Iterator[_Read]:
+    """What reads the row of ``state`` out of a page of an encrypted log; nothing is written that is not encrypted."""
+    if known.root > _FARTHEST:
+        yield lambda _page: None
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        scaffold = Path(folder) / "page.db"
+        with closing(driver.connect(scaffold, file.key, salt=known.salt)) as db:
+            for pragma in ("journal_mode = OFF", "synchronous = OFF"):
+                db.execute(f"PRAGMA {pragma}")
+            db.execute("CREATE TABLE room (content BLOB)")
+            (size,) = db.execute("PRAGMA page_size").fetchone()  # that driver gives it as text
+            db.execute("INSERT INTO room VALUES (zeroblob(?))", (known.root * int(size),))
+            db.execute("PRAGMA writable_schema = ON")
+            statement = f"CREATE TABLE state ({', '.join(known.columns)})"
+            db.execute("INSERT INTO sqlite_master VALUES ('table', 'state', 'state', ?, ?)", (known.root, statement))
+
+        def read(page: bytes) -> _State | None:
+            with scaffold.open("r+b") as stream:
+                stream.seek((known.root - 1) * len(page))
+                stream.write(page)
+            try:
+                with closing(driver.connect(scaffold, file.key, mode="immutable=1")) as db:
+                    row = db.execute("SELECT revision, identity FROM state").fetchone()
+            except database_errors() as error:
+                raise _OfOthers from error
+            is_ours = row is not None and isinstance(row[0], int) and isinstance(row[1], bytes)
+            return _State(*row) if is_ours else None
+
+        yield read
 
 
 def _pages(log: Path, number: int) -> Iterator[bytes]:
@@ -114,6 +197,12 @@ def _pages(log: Path, number: int) -> Iterator[bytes]:
             if frame[4:8] != b"\0\0\0\0":
                 yield from uncommitted
                 uncommitted.clear()
+
+
+def _ends(pages: Iterator[bytes]) -> list[bytes]:
+    """The first and the last: those between are of the same pool, as SQLite ties each frame to the one before it."""
+    ends = list(islice(pages, 1))
+    return [*ends, *deque(pages, maxlen=1)]
 
 
 def _state_of_page(page: bytes, columns: list[str]) -> _State | None:

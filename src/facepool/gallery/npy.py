@@ -25,6 +25,7 @@ from facepool.gallery.base import OpenFiles
 from facepool.gallery.checks import check_dimension, check_space, check_vectors, clean_name, find_name, folded
 from facepool.gallery.columns import Changes
 from facepool.gallery.details import Details
+from facepool.gallery.driver import Connection
 from facepool.gallery.inbox import Inbox
 from facepool.gallery.notices import Notice
 from facepool.gallery.rows import calibration_of, read_notices, read_space, write_calibration, write_notice, write_space
@@ -119,7 +120,7 @@ class NpyGallery(SqliteTables):
         self._files = _Files(vectors_path.resolve(), ids_path.resolve())
         self._timeout_s = timeout_s
         self._closed = False
-        self._db: sqlite3.Connection | None = None
+        self._db: Connection | None = None
         self._seen: Signature = ()
         self._open_files = _open_files(self._files)
         if must_exist and not (exists(vectors_path) or exists(ids_path)):
@@ -211,7 +212,7 @@ class NpyGallery(SqliteTables):
             self._db.close()
         self._db = None
 
-    def _connection(self) -> sqlite3.Connection:
+    def _connection(self) -> Connection:
         """What the files say now, read without a lock: again until no other process wrote meanwhile."""
         if self._closed:
             raise ValueError(f"the pool {self.path} is closed")
@@ -229,7 +230,7 @@ class NpyGallery(SqliteTables):
             self._db = self._read_unless_changed(seen)
             self._seen = seen
 
-    def _read_unless_changed(self, seen: Signature) -> sqlite3.Connection | None:
+    def _read_unless_changed(self, seen: Signature) -> Connection | None:
         """None when another process wrote while the files were read; then what was found wrong may not be."""
         db = in_memory()
         try:
@@ -265,7 +266,7 @@ class NpyGallery(SqliteTables):
             yield
 
     @contextmanager
-    def _writable(self) -> Iterator[sqlite3.Connection]:
+    def _writable(self) -> Iterator[Connection]:
         with self._lock():
             self._files.recover()
             yield self._connection()
@@ -276,7 +277,7 @@ class NpyGallery(SqliteTables):
         self._seen = self._files.signature()
         db.execute("UPDATE state SET revision = ?", (hash(self._seen),))
 
-    def _contents(self, db: sqlite3.Connection) -> dict[Path, bytes]:
+    def _contents(self, db: Connection) -> dict[Path, bytes]:
         """The bytes of the three files."""
         space, calibration, people, templates = read_space(db), self._calibration(db), self.people(), self.templates()
         rows = [template.sample.embedding for template in templates]
@@ -447,7 +448,7 @@ def _identity(path: Path) -> tuple[int, int, int]:
     return (status.st_ino, status.st_mtime_ns, status.st_size)
 
 
-def _read(files: _Files, db: sqlite3.Connection) -> None:
+def _read(files: _Files, db: Connection) -> None:
     """Fill empty tables with what the files say.
 
     Raises:
@@ -520,7 +521,7 @@ def _damaged_sidecar(path: Path, why: object) -> PoolCorrupt:
     )
 
 
-def _fill(db: sqlite3.Connection, vectors: Floats, names: list[str], rows: Iterable[Record], sidecar: Record) -> None:
+def _fill(db: Connection, vectors: Floats, names: list[str], rows: Iterable[Record], sidecar: Record) -> None:
     """Store what was read; versions of the sidecar before this one, and pairs without one, leave some of it out."""
     if sidecar.get("space"):
         space = EmbeddingSpace(**sidecar["space"])
@@ -543,7 +544,7 @@ def _fill(db: sqlite3.Connection, vectors: Floats, names: list[str], rows: Itera
             write_calibration(db, calibration_of(sidecar["calibration"]))
 
 
-def _fill_people(db: sqlite3.Connection, names: Iterable[str], ids: Mapping[str, str]) -> dict[str, int]:
+def _fill_people(db: Connection, names: Iterable[str], ids: Mapping[str, str]) -> dict[str, int]:
     """Store everybody; gives the row of each."""
     people = [
         (row, name, folded(name), UUID(ids[name]).bytes if name in ids else derived_person_uuid(name))
@@ -554,7 +555,7 @@ def _fill_people(db: sqlite3.Connection, names: Iterable[str], ids: Mapping[str,
 
 
 def _fill_templates(
-    db: sqlite3.Connection,
+    db: Connection,
     vectors: Floats,
     owners: Iterable[int],
     rows: Iterable[Record],

@@ -1,7 +1,6 @@
 """Rows of people, templates and what else a gallery has: read, stored and deleted, in words of any `Database`."""
 
 import json
-import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, astuple
 from typing import Any
@@ -11,8 +10,9 @@ import numpy as np
 
 from facepool.gallery.checks import folded, unknown_person
 from facepool.gallery.columns import LookAlikes
-from facepool.gallery.consents import delete_unused_texts
+from facepool.gallery.consents import delete_consents
 from facepool.gallery.database import Database
+from facepool.gallery.driver import Connection
 from facepool.gallery.listing import names_near
 from facepool.gallery.notices import Notice
 from facepool.gallery.schema import uuid_bytes, uuid_text
@@ -38,7 +38,7 @@ _LOOK_ALIKES = """
 """
 
 
-def columns_of(db: sqlite3.Connection, table: str) -> list[str]:
+def columns_of(db: Connection, table: str) -> list[str]:
     """The columns of a table of ours."""
     return [str(name) for _, name, *_ in db.execute(f"PRAGMA table_info({table})").fetchall()]
 
@@ -221,9 +221,8 @@ def delete_person(db: Database, row: int, revision: int) -> int:
         (revision, row),
     ).rowcount
     forget_journal_of(db, row)
-    # And by this their sightings, what was suggested, and to what they have agreed.
-    db.execute("DELETE FROM persons WHERE id = ?", (row,))
-    delete_unused_texts(db)
+    delete_consents(db, row)
+    db.execute("DELETE FROM persons WHERE id = ?", (row,))  # and by this their sightings, and what was suggested
     db.execute(ONE_MORE_ERASED)
     return erased
 

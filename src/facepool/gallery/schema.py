@@ -2,7 +2,6 @@
 
 import json
 import re
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import cache
@@ -12,8 +11,12 @@ from uuid import UUID, uuid4, uuid5
 
 from facepool.errors import PoolCorrupt, PoolTooNew
 from facepool.files import PRIVATE, storage_errors, sync_folders, write_new
+from facepool.gallery import driver
+from facepool.gallery.address import FileAddress, key_of, path_of
 from facepool.gallery.checks import damaged, folded
 from facepool.gallery.database import Database
+from facepool.gallery.driver import Connection, is_encrypted
+from facepool.gallery.keys import PoolKey
 
 APPLICATION_ID = 0x66706F6F  # "fpoo", in the header of every pool.db
 
@@ -286,7 +289,7 @@ _IDS_OF_TEMPLATES = UUID("0a6c1f0e-94b1-4a7e-8f5e-5c1b0f3f9e2d")
 
 
 @contextmanager
-def snapshot(db: sqlite3.Connection) -> Iterator[None]:
+def snapshot(db: Connection) -> Iterator[None]:
     """Several queries see the pool at one moment."""
     db.execute("BEGIN")
     try:
@@ -297,7 +300,7 @@ def snapshot(db: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def undone_unless_whole(db: sqlite3.Connection) -> Iterator[None]:
+def undone_unless_whole(db: Connection) -> Iterator[None]:
     """A change, undone by whatever is raised inside, Ctrl-C included; the only one at its time."""
     db.execute("BEGIN IMMEDIATE")
     try:
@@ -309,7 +312,7 @@ def undone_unless_whole(db: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def version_of(db: sqlite3.Connection, path: Path) -> int:
+def version_of(db: Connection, path: Path) -> int:
     """The version of the tables, which are those of that version and nothing else; 0 for an empty file.
 
     A file from elsewhere may have views without an end in place of tables, triggers, or columns that are computed. So
@@ -370,7 +373,7 @@ SEEN = (
 """The tables of who was seen, each after those that it refers to. All others say what was done."""
 
 
-def schema_of(db: sqlite3.Connection) -> frozenset[tuple[str, ...]]:
+def schema_of(db: Connection) -> frozenset[tuple[str, ...]]:
     """What makes up a database, in SQLite's words, but for the statistics that it keeps where somebody asks."""
     rows = db.execute(
         "SELECT printf('%s', type), printf('%s', name), printf('%s', tbl_name), printf('%s', sql) FROM sqlite_master "
@@ -396,9 +399,9 @@ def count_of(db: Database, table: str) -> int:
     return int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608 -- tables of ours
 
 
-def of_version(version: int) -> sqlite3.Connection:
+def of_version(version: int) -> Connection:
     """Empty tables in memory as a facepool of a version made them."""
-    db = sqlite3.connect(":memory:", isolation_level=None)
+    db = driver.connect(None)
     _derive_ids(db)
     for migration in MIGRATIONS[:version]:
         for statement in migration:
@@ -406,25 +409,27 @@ def of_version(version: int) -> sqlite3.Connection:
     return db
 
 
-def brought_up_to_date(db: sqlite3.Connection, version: int) -> None:
+def brought_up_to_date(db: Connection, version: int) -> None:
     """Bring the tables of a copy up to date; people and templates that had no id get one as `in_memory` gives it."""
     _derive_ids(db)
     with undone_unless_whole(db):
         _migrate(db, version)
 
 
-def _derive_ids(db: sqlite3.Connection) -> None:
+def _derive_ids(db: Connection) -> None:
     db.create_function("folded_name", 1, folded)
     db.create_function("person_uuid", 1, derived_person_uuid)
     db.create_function("template_uuid", 2, derived_template_uuid)
 
 
-def in_memory(source: sqlite3.Connection | None = None) -> sqlite3.Connection:
+def in_memory(source: Connection | None = None) -> Connection:
     """A database in memory with all tables: an empty one, or what another one has, which is not changed.
 
     People and templates that had no id get one that follows from what they are, the same each time.
     """
-    db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    # SQLite copies an encrypted database only into one that has a key, too; in memory it encrypts nothing.
+    key = PoolKey.new() if source is not None and is_encrypted(source) else None
+    db = driver.connect(None, key, any_thread=True)
     if source is not None:
         source.backup(db)
     brought_up_to_date(db, version_of(db, Path(":memory:")))
@@ -432,12 +437,17 @@ def in_memory(source: sqlite3.Connection | None = None) -> sqlite3.Connection:
     return db
 
 
-def bring_up_to_date(db: sqlite3.Connection, path: Path) -> Path | None:
+def bring_up_to_date(db: Connection, address: FileAddress) -> Path | None:
     """Make the tables in a file, or bring those of an earlier version up to date, after a copy of the file was made.
+
+    Args:
+        db: Its connection.
+        address: The file, with its key if it is encrypted; the copy has the same key.
 
     Returns:
         The copy; None where there was nothing to copy.
     """
+    path = path_of(address)
     if version_of(db, path) == VERSION:
         return None
     db.create_function("folded_name", 1, folded)
@@ -447,7 +457,7 @@ def bring_up_to_date(db: sqlite3.Connection, path: Path) -> Path | None:
         version = int(db.execute("PRAGMA user_version").fetchone()[0])  # again: another process may have been faster
         copy = copy_of(path, version) if 0 < version < VERSION else None
         if copy is not None:
-            _copy(path, copy)
+            _copy(address, copy)
         _migrate(db, version)
     return copy
 
@@ -478,7 +488,7 @@ def copies_of(path: Path) -> list[Path]:
     return [copy for copy in (*versions, kept_before_restoring(path), damaged, *logs) if copy.exists()]
 
 
-def _migrate(db: sqlite3.Connection, version: int) -> None:
+def _migrate(db: Connection, version: int) -> None:
     for number in range(version, VERSION):
         for statement in MIGRATIONS[number]:
             db.execute(statement)
@@ -486,15 +496,15 @@ def _migrate(db: sqlite3.Connection, version: int) -> None:
     db.execute(f"PRAGMA user_version = {VERSION}")
 
 
-def _copy(path: Path, target: Path) -> None:
+def _copy(address: FileAddress, target: Path) -> None:
     """Copy a pool into a file that only its owner may read, and make sure that everything is in it."""
+    path, key = path_of(address), key_of(address)
     # By a connection of its own: SQLite copies nothing by one that is about to write.
     unfinished = target.with_name(f"{target.name}.unfinished")
     with storage_errors(target):
         try:
             write_new(unfinished, b"", PRIVATE)  # in place of what a killed process left
-            source = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-            copy = sqlite3.connect(unfinished, isolation_level=None)
+            source, copy = driver.connect(path, key, mode="mode=ro"), driver.connect(unfinished, key)
             with closing(source), closing(copy):
                 source.backup(copy)
                 copy.execute("PRAGMA journal_mode = DELETE")

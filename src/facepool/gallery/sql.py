@@ -4,7 +4,6 @@ What differs, `sqlite` and `postgres` have: how a change begins and ends, what e
 """
 
 import json
-import sqlite3
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -41,6 +40,7 @@ from facepool.gallery.columns import Changes, LookAlikes, Numbers, PoolMatrix
 from facepool.gallery.consents import add_consents, clean_consent, move_consents, read_consents, store_consent
 from facepool.gallery.database import Database
 from facepool.gallery.details import Details, missing, store_details, united
+from facepool.gallery.driver import Connection
 from facepool.gallery.image import ImagedGallery, delete_image
 from facepool.gallery.inbox import Inbox
 from facepool.gallery.listing import (
@@ -204,7 +204,7 @@ class SqlGallery(ABC):
         """Store many rows in the way that is the fastest here."""
 
     @abstractmethod
-    def copy_to(self, target: sqlite3.Connection, report: Callable[[int, int], None]) -> None:
+    def copy_to(self, target: Connection, report: Callable[[int, int], None]) -> None:
         """Copy all tables as they are at one moment; others may change the gallery meanwhile.
 
         Args:
@@ -690,7 +690,7 @@ class SqlGallery(ABC):
 
     def take_over(
         self,
-        source: sqlite3.Connection,
+        source: Connection,
         prepare: Callable[[Database], None],
         report: Callable[[int, int], None],
     ) -> None:
@@ -899,7 +899,7 @@ class SqlGallery(ABC):
         return calibration
 
     def _replace_content(
-        self, db: Database, source: sqlite3.Connection, revision: int, report: Callable[[int, int], None]
+        self, db: Database, source: Connection, revision: int, report: Callable[[int, int], None]
     ) -> None:
         """Fill the tables of people with those of a copy, as if all of it were new at a revision.
 

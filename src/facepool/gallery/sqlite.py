@@ -1,6 +1,5 @@
 """The store of record: a gallery in one SQLite file."""
 
-import sqlite3
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -9,18 +8,19 @@ from typing import Any
 
 from facepool.errors import FacepoolError, NotWritable, PathMissing
 from facepool.files import exists
+from facepool.gallery.address import FileAddress, key_of, path_of
 from facepool.gallery.base import OpenFiles
 from facepool.gallery.checks import check_space
 from facepool.gallery.columns import Changes
 from facepool.gallery.connection import Link, connect, explain, explained
 from facepool.gallery.database import Database
+from facepool.gallery.driver import Connection, copy_database, database_errors
 from facepool.gallery.image import ImagedGallery, Mark, delete_image, delete_misfit, has_only_grown, mark_of
 from facepool.gallery.rows import insertion, read_space
 from facepool.gallery.schema import copies_of, in_memory, snapshot, undone_unless_whole
 from facepool.gallery.sql import WIPING_S, SqlGallery
 from facepool.types import EmbeddingSpace
 
-_PAGES_AT_ONCE = 4096
 _LOADING_KIB = 128 << 10
 
 
@@ -28,39 +28,40 @@ class SqliteTables(SqlGallery):
     """A `Gallery` in SQLite's tables, in a file or in memory.
 
     Args:
-        path: The file that the user named.
+        address: The file that the user named, with its key if it is encrypted.
         space: What the caller's embeddings are; None: only what the gallery itself says.
     """
 
-    def __init__(self, path: Path, space: EmbeddingSpace | None) -> None:
-        super().__init__(path, space)
-        self.path = path
+    def __init__(self, address: FileAddress, space: EmbeddingSpace | None) -> None:
+        super().__init__(address, space)
+        self.path = path_of(address)
+        self._file = address
 
     @abstractmethod
-    def _connection(self) -> sqlite3.Connection:
+    def _connection(self) -> Connection:
         """The tables as they are now, for reading."""
 
     @abstractmethod
-    def _writable(self) -> AbstractContextManager[sqlite3.Connection]:
+    def _writable(self) -> AbstractContextManager[Connection]:
         """The tables as they are now, which nobody else changes inside the block."""
 
     def _explained(self) -> AbstractContextManager[None]:
-        return explained(self.path)
+        return explained(self._file)
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[Connection]:
         """The tables, for several queries that see the gallery at one moment."""
         with self._reading() as db, snapshot(db):
             yield db
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def _reading(self) -> Iterator[Connection]:
         db = self._connection()
         with self._explained():
             yield db
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def _writing(self) -> Iterator[Connection]:
         with self._explained(), self._writable() as db, undone_unless_whole(db):
             yield db
 
@@ -84,7 +85,7 @@ class SqliteTables(SqlGallery):
         db.execute("DELETE FROM sighting_keys")
         db.executemany("INSERT INTO sighting_keys (sighting_id, key) VALUES (?, ?)", rows)
 
-    def copy_to(self, target: sqlite3.Connection, report: Callable[[int, int], None]) -> None:
+    def copy_to(self, target: Connection, report: Callable[[int, int], None]) -> None:
         """Copy all tables as they are at one moment; others may change the gallery meanwhile.
 
         Args:
@@ -93,7 +94,7 @@ class SqliteTables(SqlGallery):
         """
         with self.reading() as db:
             self._read_revision(db)  # the moment is that of the first query
-            db.backup(target, pages=_PAGES_AT_ONCE, progress=lambda _, left, total: report(total - left, total))
+            copy_database(db, target, report)
 
 
 class SqliteGallery(SqliteTables):
@@ -106,7 +107,7 @@ class SqliteGallery(SqliteTables):
     copy of the file, the person is gone all the same, and `notes` says that traces remain.
 
     Args:
-        path: The file.
+        address: The file, with its key if it is encrypted.
         space: What the caller's embeddings are; None: only what the pool itself says.
         must_exist: Whether a file that does not exist is an error.
         timeout_s: How long to wait for other processes.
@@ -114,6 +115,9 @@ class SqliteGallery(SqliteTables):
     Raises:
         PathMissing: The file must exist and does not.
         PoolCorrupt: The file is no pool.
+        KeyNeeded: It is encrypted, and no key was given.
+        WrongKey: It is encrypted with another key.
+        PoolNotEncrypted: A key was given, and it is not encrypted.
         PoolTooNew: A newer facepool wrote it.
         PoolLocked: Another process kept it locked for `timeout_s`.
         SpaceMismatch: The pool holds embeddings of another space.
@@ -122,20 +126,27 @@ class SqliteGallery(SqliteTables):
     """
 
     def __init__(
-        self, path: Path, space: EmbeddingSpace | None = None, *, must_exist: bool = False, timeout_s: float = 5.0
+        self,
+        address: FileAddress,
+        space: EmbeddingSpace | None = None,
+        *,
+        must_exist: bool = False,
+        timeout_s: float = 5.0,
     ) -> None:
-        super().__init__(path, space)
+        super().__init__(address, space)
         self._timeout_s = timeout_s
         self._link: Link | None = None
-        self._nothing: sqlite3.Connection | None = None
+        self._nothing: Connection | None = None
         self._no_files = OpenFiles()
         self._closed = False
         self._remarks: list[str] = []
-        if must_exist and not exists(path):
-            raise PathMissing(f"The pool {path} does not exist", fix="Register somebody first, or name another pool")
+        if must_exist and not exists(self.path):
+            raise PathMissing(
+                f"The pool {self.path} does not exist", fix="Register somebody first, or name another pool"
+            )
         try:
             with self._reading() as db:
-                check_space(path, read_space(db), space)
+                check_space(address, read_space(db), space)
         except BaseException:
             self.close()
             raise
@@ -148,14 +159,19 @@ class SqliteGallery(SqliteTables):
     @property
     def open_files(self) -> OpenFiles:
         """The file, or, while there is none, nothing that another gallery has."""
-        with explained(self.path):
+        with explained(self._file):
             link = self._linked(create=False)
         return self._no_files if link is None else link.open_files
 
     @property
     def imaged(self) -> ImagedGallery | None:
-        """The same gallery, once there is a file whose tables are of today."""
-        with explained(self.path):
+        """The same gallery, once there is a file whose tables are of today; None: no image may lie beside it.
+
+        An image has names and vectors of everybody, so there is none of a gallery that is encrypted.
+        """
+        if key_of(self._file) is not None:
+            return None
+        with explained(self._file):
             link = self._linked(create=False)
         return None if link is None or link.is_copy else self
 
@@ -177,7 +193,7 @@ class SqliteGallery(SqliteTables):
         if self._nothing is not None:
             self._nothing.close()
 
-    def _connection(self) -> sqlite3.Connection:
+    def _connection(self) -> Connection:
         """The file's tables, or empty ones while there is no file."""
         link = self._linked(create=False)
         if link is not None:
@@ -187,7 +203,7 @@ class SqliteGallery(SqliteTables):
         return self._nothing
 
     @contextmanager
-    def _writable(self) -> Iterator[sqlite3.Connection]:
+    def _writable(self) -> Iterator[Connection]:
         link = self._linked(create=True)
         if link is not None and link.is_copy:
             raise NotWritable(
@@ -209,9 +225,9 @@ class SqliteGallery(SqliteTables):
             if self._link.outdated:
                 self._disconnect()
         if self._link is None and (create or exists(self.path)):
-            self._link = connect(self.path, self._timeout_s, create=create)
+            self._link = connect(self._file, self._timeout_s, create=create)
             self._remark_on(self._link)
-            if not self._link.is_copy:
+            if not self._link.is_copy and key_of(self._file) is None:
                 with suppress(FacepoolError):  # who asks for more than an image hears what is wrong
                     delete_misfit(self)
         return self._link
@@ -251,8 +267,8 @@ class SqliteGallery(SqliteTables):
             with patient(db, patience_s):
                 (people,) = db.execute("SELECT erased != wiped FROM state").fetchone()
                 return _write_anew(db, delete_copies(self.path)) if people else _truncate_log(db)
-        except sqlite3.OperationalError as error:
-            explanation = explain(self.path, error)
+        except database_errors() as error:
+            explanation = explain(self._file, error)
             if explanation is None:
                 raise
             return explanation.why
@@ -261,7 +277,7 @@ class SqliteGallery(SqliteTables):
         self._remarks.append(traces_remain(self.path.name, traces))
 
 
-def _space_id(db: sqlite3.Connection) -> str:
+def _space_id(db: Connection) -> str:
     space = read_space(db)
     return "" if space is None else space.id
 
@@ -284,7 +300,7 @@ def traces_remain(name: str, why: str) -> str:
 
 
 @contextmanager
-def patient(db: sqlite3.Connection, patience_s: float) -> Iterator[None]:
+def patient(db: Connection, patience_s: float) -> Iterator[None]:
     """Wait for others this long inside the block."""
     (before_ms,) = db.execute("PRAGMA busy_timeout").fetchone()
     db.execute(f"PRAGMA busy_timeout = {round(patience_s * 1000)}")
@@ -294,7 +310,7 @@ def patient(db: sqlite3.Connection, patience_s: float) -> Iterator[None]:
         db.execute(f"PRAGMA busy_timeout = {before_ms}")
 
 
-def _write_anew(db: sqlite3.Connection, why_copies: str) -> str:
+def _write_anew(db: Connection, why_copies: str) -> str:
     """Wipe a file and its log; why that could not be, or why copies of it are left, or empty."""
     erased, rewritten = db.execute("SELECT erased, rewritten FROM state").fetchone()  # others may erase meanwhile
     if rewritten != erased:
@@ -309,7 +325,7 @@ def _write_anew(db: sqlite3.Connection, why_copies: str) -> str:
     return why_copies
 
 
-def _truncate_log(db: sqlite3.Connection) -> str:
+def _truncate_log(db: Connection) -> str:
     """Write the log to the file and cut it off; why that could not be, or empty."""
     (erased,) = db.execute("SELECT erased FROM inbox").fetchone()  # others may erase meanwhile
     (busy, *_) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

@@ -5,7 +5,6 @@ are the pool's, and only ids are kept), and what is erased is overwritten. `Shel
 """
 
 import os
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -18,7 +17,11 @@ import numpy as np
 from facepool.errors import ConfigError, SpaceMismatch
 from facepool.faces.analyze import Faces
 from facepool.faces.quality import FaceMeasures
-from facepool.files import make_private, sqlite_errors, storage_errors
+from facepool.files import make_private, storage_errors
+from facepool.gallery import driver
+from facepool.gallery.driver import Connection, sqlite_errors
+from facepool.gallery.keys import PoolKey
+from facepool.gallery.schema import undone_unless_whole
 from facepool.types import AlignedFaces, Detections, EmbeddingSpace, Floats, Indices, Pose
 
 FILE_NAME = "library-1.db"
@@ -145,21 +148,23 @@ class Shelf:
     Args:
         path: The file; made where there is none. None: nothing is kept beyond this process.
         space: The embedding space of the faces; None: it does not matter, as nothing is looked at.
+        key: Of the pool; with one the file is encrypted, too.
 
     Raises:
         SpaceMismatch: What it has is of another space.
         StorageError: It cannot be made, or is no such file.
     """
 
-    def __init__(self, path: Path | None, space: EmbeddingSpace | None) -> None:
+    def __init__(self, path: Path | None, space: EmbeddingSpace | None, key: PoolKey | None = None) -> None:
         self._path = path
+        self._has_key = key is not None
         if path is not None:
             with storage_errors(path, "cannot be used"):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 make_private(path)
         self.space = space
         with self._explained():
-            self._db = sqlite3.connect(path or ":memory:", timeout=_TIMEOUT_S)
+            self._db = driver.connect(path, None if path is None else key, timeout_s=_TIMEOUT_S)
             self._db.execute("PRAGMA foreign_keys = ON")
             self._db.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten
             self._db.execute("PRAGMA journal_mode = TRUNCATE")
@@ -357,13 +362,16 @@ class Shelf:
             )
 
     @contextmanager
-    def _changing(self) -> Iterator[sqlite3.Connection]:
-        with self._explained(), self._db:
+    def _changing(self) -> Iterator[Connection]:
+        with self._explained(), undone_unless_whole(self._db):
             yield self._db
 
     def _explained(self) -> AbstractContextManager[None]:
         name = self._path or "The memory of groups"
-        return sqlite_errors(name, fix="Delete it, and run it again", when_full="Free some space and run it again")
+        fix = "Delete it, and run it again"
+        if self._has_key:
+            fix = "Name the --key-file that it was made with; or, if it was made without, delete it, and run it again"
+        return sqlite_errors(name, fix=fix, when_full="Free some space and run it again")
 
 
 _DROP_EMPTY_GROUPS = "DELETE FROM groups WHERE id NOT IN (SELECT group_id FROM faces WHERE group_id IS NOT NULL)"

@@ -13,11 +13,11 @@ from typing import Literal
 import numpy as np
 
 from facepool.faces.analyze import Faces
-from facepool.faces.facing import HeadTurn, apart, direction_words, place, relative
+from facepool.faces.facing import HeadTurn, apart, direction_words
 from facepool.faces.framing import FRAMING_HINTS, FramingFlaw, find_face, stays
 from facepool.faces.quality import QualityPolicy
 from facepool.liveness.challenge import Challenge, Step
-from facepool.liveness.flat import FlatTest
+from facepool.liveness.flat import NosePlace, NoseTrack, Parallax, Relief, parallax_of, typical
 from facepool.types import Floats, Hint, Pose, one_line
 
 Method = Literal["challenge", "challenge_partial"]
@@ -54,17 +54,21 @@ MEANINGS: Mapping[LivenessReason, str] = {
 }
 """One phrase for people."""
 
-# How far a head has to turn, as reach on the ring, and back; and a head for which much is too much.
-_TURN, _PARTIAL_TURN = 1.3, 0.85
-_BACK, _PARTIAL_BACK = 0.6, 0.45
+# A turn that is enough, in clear turns, for those who can and for those who cannot turn as far. What follows is in such
+# turns: how far back is straight ahead, how far elsewhere is elsewhere, and how far is still when it all begins.
+_TURN, _PARTIAL_TURN = 1.0, 0.75
+_BACK, _ASTRAY, _STILL = 0.5, 1.5, 0.6
+# A head is seen on its way: two frames in a row have no more than this share of a turn between them. Pictures that are
+# shown one after the other have all of it. So many times somebody may be too quick to be seen.
+_LEAP, _LEAPS = 0.7, 3
 # Degrees around the ring: so far from what is asked still counts, and from there on it is somewhere else.
-_TOLERANCE_DEG, _ELSEWHERE_DEG = 35.0, 60.0
-# A pose is the median of so much time, of so many frames at least; it stands when it is the same for so long.
-_SMOOTH_S, _SMOOTH_FRAMES = 0.35, 3
+_TOLERANCE_DEG, _ELSEWHERE_DEG = 30.0, 60.0
+# A turn counts when it is held for so long.
 _HOLD_S = 0.25
-# Straight ahead is known after so long and so many frames that differ by no more, as the camera sees it within limits.
-_STEADY_S, _STEADY_FRAMES, _STEADY_DEG = 0.6, 4, 8.0
-_STRAIGHT_DEG = (20.0, 40.0, 30.0)
+# Straight ahead is known after so long and so many frames of a face that keeps still, within limits of yaw, pitch and
+# roll as the camera sees it.
+_STEADY_S, _STEADY_FRAMES = 0.6, 4
+_STRAIGHT_DEG = (20.0, 40.0, 20.0)
 _FIND_LIMIT_S, _BACK_LIMIT_S = 20.0, 8.0
 # A face may be gone, or another's, or have company for so long, and frames may lie so far apart.
 _GONE_S = 0.7
@@ -151,11 +155,13 @@ class LivenessStep:
         phase: Where the check is.
         hint: What the person does next; its ``angle_deg`` is where to turn.
         row: Which of the frame's faces it is about; None where it is none.
-        turn: How the head is turned from the person's own straight ahead; None before that is known, or without a face.
+        turn: How the head is turned from the person's own straight ahead, by the parallax of the nose; a reach of 1 is
+            far enough. None before straight ahead is known, or without a face.
         number: Of the step that is asked, from 1; 0 before the first.
         steps: How many there are.
         progress: 0..1, of the whole check.
         seconds_left: Until time is up.
+        limit_s: How many there were when it was asked.
         result: Once there is one.
     """
 
@@ -167,6 +173,7 @@ class LivenessStep:
     steps: int
     progress: float
     seconds_left: float
+    limit_s: float
     result: LivenessResult | None = None
 
     def __repr__(self) -> str:
@@ -177,6 +184,11 @@ class LivenessStep:
     def angle_deg(self) -> float | None:
         """Where to turn, as on the ring; None where it is not about that."""
         return self.hint.angle_deg
+
+
+def longest_s(challenge: Challenge) -> float:
+    """How many seconds a challenge may take, from the first frame to the result."""
+    return _FIND_LIMIT_S + sum(step.limit_s + _BACK_LIMIT_S for step in challenge.steps)
 
 
 class LivenessSession:
@@ -197,12 +209,12 @@ class LivenessSession:
         self.result: LivenessResult | None = None
         self._same = same
         self._quality = quality
-        self._turn, self._back = (_PARTIAL_TURN, _PARTIAL_BACK) if challenge.partial else (_TURN, _BACK)
-        self._flat = FlatTest()
-        self._straight: deque[SeenFace] = deque()
-        self._reference: Pose | None = None
+        self._enough = _PARTIAL_TURN if challenge.partial else _TURN
+        self._track = NoseTrack()
+        self._straight: deque[tuple[SeenFace, NosePlace]] = deque()
+        self._reference: NosePlace | None = None
+        self._relief = Relief()
         self._known: list[Floats] = []
-        self._recent: deque[tuple[float, Pose]] = deque()
         self._last: SeenFace | None = None
         self._strangers = 0
         self._started_s: float | None = None
@@ -212,7 +224,10 @@ class LivenessSession:
         self._held = ""
         self._phase: Phase = "straight"
         self._phase_since_s = 0.0
-        self._astray = False
+        self._astray = self._too_quick = False
+        self._leap = self._peak = 0.0
+        self._leaps = 0
+        self._before: Parallax | None = None
         self._passed = 0
         self._is_straight = False
         self._passive: list[float] = []
@@ -256,14 +271,20 @@ class LivenessSession:
             return self._step(None, row, None)
         self._gone_since_s, self._is_straight = None, False
         self._last = face
-        self._flat.add(face.time_s, face.landmarks)
-        if self._reference is None:
-            self._look_straight(face)
+        place, latest = self._track.add(face.time_s, face.landmarks), self._track.latest
+        if place is None or latest is None:
             return self._step(None, row, None)
-        turn = self._smoothed(face.time_s, relative(face.pose, self._reference))
-        if turn is not None:
-            self._follow(face, turn)
-        return self._step(None, row, turn)
+        if self._reference is None:
+            self._look_straight(face, place)
+            return self._step(None, row, None)
+        now = parallax_of(latest, self._reference, self._enough)
+        parallax = parallax_of(place, self._reference, self._enough)
+        if parallax is None or now is None:
+            self._held = ""
+            return self._step(Hint("hold_upright", "keep your head upright"), row, None)
+        self._see_the_way(now)
+        self._follow(face, parallax)
+        return self._step(None, row, parallax.turn)
 
     def ask(self, passive_scores: Callable[[], Floats | None]) -> None:
         """Have networks that look at one picture judge the face of the last frame, while it looks straight ahead.
@@ -305,7 +326,7 @@ class LivenessSession:
     def _out_of_time(self) -> LivenessReason:
         if self._reference is None:
             return "no_face" if self._last is None else "too_slow"
-        return "flat" if self._flat.measure().verdict == "flat" else "too_slow"
+        return "flat" if self._relief.judge().verdict == "flat" else "too_slow"
 
     def _miss(self, flaw: FramingFlaw) -> None:
         self._held, self._is_straight = "", False
@@ -328,7 +349,7 @@ class LivenessSession:
                 return True
             self._end("cut")
             return False
-        known = self._known or [one.embedding for one in self._straight]
+        known = self._known or [one.embedding for one, _ in self._straight]
         if known and float(np.max(np.stack(known) @ face.embedding)) < self._same:
             self._strangers += 1
             if self._reference is None:
@@ -341,52 +362,60 @@ class LivenessSession:
 
     # What it does.
 
-    def _look_straight(self, face: SeenFace) -> None:
-        angles = (face.pose.yaw, face.pose.pitch, face.pose.roll)
-        if any(abs(angle) > limit for angle, limit in zip(angles, _STRAIGHT_DEG, strict=True)):
-            self._straight.clear()
-            return
-        self._straight.append(face)
-        self._is_straight = True
-        while np.ptp([(one.pose.yaw, one.pose.pitch) for one in self._straight], axis=0).max() > _STEADY_DEG:
+    def _look_straight(self, face: SeenFace, place: NosePlace) -> None:
+        self._straight.append((face, place))
+        while not _is_still(place, self._straight[0][1]):
             self._straight.popleft()
-        if len(self._straight) < _STEADY_FRAMES or face.time_s - self._straight[0].time_s < _STEADY_S:
+        poses = [(one.pose.yaw, one.pose.pitch, one.pose.roll) for one, _ in self._straight]
+        self._is_straight = bool((np.abs(np.median(poses, axis=0)) <= _STRAIGHT_DEG).all())
+        if len(self._straight) < _STEADY_FRAMES or face.time_s - self._straight[0][0].time_s < _STEADY_S:
             return
-        poses = np.array([(one.pose.yaw, one.pose.pitch, one.pose.roll) for one in self._straight])
-        self._reference = Pose(*(float(angle) for angle in np.median(poses, axis=0)))
-        mean = np.mean([one.embedding for one in self._straight], axis=0)
+        if not self._is_straight:
+            self._straight.popleft()
+            return
+        self._reference = typical([one for _, one in self._straight])
+        mean = np.mean([one.embedding for one, _ in self._straight], axis=0)
         self._known.append(np.asarray(mean / np.linalg.norm(mean), np.float32))
         self._enter("turn")
 
-    def _smoothed(self, time_s: float, offset: Pose) -> HeadTurn | None:
-        self._recent.append((time_s, offset))
-        while len(self._recent) > _SMOOTH_FRAMES and self._recent[0][0] < time_s - _SMOOTH_S:
-            self._recent.popleft()
-        if len(self._recent) < _SMOOTH_FRAMES:
-            return None
-        yaw, pitch = np.median([(pose.yaw, pose.pitch) for _, pose in self._recent], axis=0)
-        return place(Pose(float(yaw), float(pitch), 0.0))
+    def _see_the_way(self, now: Parallax) -> None:
+        """Take how far a turn went, and the longest leap in it."""
+        leap = 0.0 if self._before is None else float(np.linalg.norm(now.moved - self._before.moved))
+        away = now.turn.reach > _BACK
+        self._leap, self._peak = (max(self._leap, leap), max(self._peak, now.turn.reach)) if away else (0.0, 0.0)
+        self._before = now
 
-    def _follow(self, face: SeenFace, turn: HeadTurn) -> None:
-        self._is_straight = turn.reach <= self._back
+    def _follow(self, face: SeenFace, parallax: Parallax) -> None:
+        turn = parallax.turn
+        self._is_straight = turn.reach <= _BACK
         if self._phase == "back":
-            if self._holds("back", holds=turn.reach <= self._back):
+            if self._holds("back", holds=turn.reach <= _BACK):
                 self._enter("turn")
             return
-        away = apart(turn.angle_deg, self._asked.angle_deg)
-        far = turn.reach >= self._turn
+        self._relief.add(parallax)
+        away, far = apart(turn.angle_deg, self._asked.angle_deg), turn.reach >= _ASTRAY
         # Beside what is asked a head may still find its way; who comes back from there has gone elsewhere.
-        self._astray = self._astray or (far and away > _TOLERANCE_DEG)
-        gave_up = self._astray and turn.reach <= self._back
+        self._astray = self._astray or self._holds("beside", holds=far and _TOLERANCE_DEG < away < _ELSEWHERE_DEG)
+        gave_up = self._astray and turn.reach <= _BACK
         if gave_up or self._holds("elsewhere", holds=far and away >= _ELSEWHERE_DEG):
             self._end("wrong_direction")
-        elif self._holds("there", holds=far and away <= _TOLERANCE_DEG):
-            self._known.append(face.embedding)
-            self._passed += 1
-            if self._passed == len(self.challenge.steps):
-                self._judge()
-            else:
-                self._enter("back")
+        elif self._holds("there", holds=turn.reach >= 1 and away <= _TOLERANCE_DEG):
+            self._arrive(face)
+
+    def _arrive(self, face: SeenFace) -> None:
+        self._too_quick = self._leap > _LEAP * self._peak
+        if self._too_quick:
+            self._leaps += 1
+            self._enter("back")
+            if self._leaps >= _LEAPS:
+                self._end("cut")
+            return
+        self._known.append(face.embedding)
+        self._passed += 1
+        if self._passed == len(self.challenge.steps):
+            self._judge()
+        else:
+            self._enter("back")
 
     def _holds(self, what: str, *, holds: bool) -> bool:
         """Whether something has been so for long enough."""
@@ -398,7 +427,7 @@ class LivenessSession:
         return self._held_since_s is not None and self._time_s - self._held_since_s >= _HOLD_S
 
     def _judge(self) -> None:
-        verdict = self._flat.measure().verdict
+        verdict = self._relief.judge().verdict
         self._end("live" if verdict == "solid" else verdict)
 
     # Where it is.
@@ -420,7 +449,7 @@ class LivenessSession:
 
     def _end(self, reason: LivenessReason) -> None:
         self._phase = "ended"
-        flat = self._flat.measure()
+        flat = self._relief.judge()
         steps = len(self.challenge.steps)
         self.result = LivenessResult(
             passed=reason == "live",
@@ -442,20 +471,38 @@ class LivenessSession:
             hint = Hint("live" if self.result.passed else "not_live", self.result.meaning)
         return LivenessStep(
             phase=self._phase,
-            hint=hint or self._usual_hint(),
+            hint=hint or self._usual_hint(turn),
             row=row,
             turn=turn,
             number=0 if self._reference is None else min(self._passed + 1, steps),
             steps=steps,
             progress=self._passed / steps,
             seconds_left=0.0 if self.result is not None else self._seconds_left(),
+            limit_s=self._limit_s(),
             result=self.result,
         )
 
-    def _usual_hint(self) -> Hint:
+    def _usual_hint(self, turn: HeadTurn | None) -> Hint:
         if self._phase == "straight":
             return Hint("keep_looking_straight", "look straight at the camera")
+        if self._phase == "back" and self._too_quick:
+            return Hint("more_slowly", "back to the middle, and more slowly")
         if self._phase == "back":
             return Hint("back_to_the_middle", "and back, straight at the camera")
-        angle_deg = self._asked.angle_deg
-        return Hint("turn", f"turn your head: {direction_words(angle_deg)}", angle_deg)
+        way, angle_deg = self._asked.direction, self._asked.angle_deg
+        if turn is None or turn.reach < _BACK:
+            return Hint("turn", f"turn your head: {way}", angle_deg)
+        if apart(turn.angle_deg, angle_deg) <= _TOLERANCE_DEG:
+            return Hint("turn_further", f"a little further {way}" if turn.reach < 1 else "hold it there", angle_deg)
+        return Hint("turn_towards", f"more {_correction(turn, angle_deg)}", angle_deg)
+
+
+def _is_still(place: NosePlace, before: NosePlace) -> bool:
+    parallax = parallax_of(place, before)
+    return parallax is not None and parallax.turn.reach < _STILL
+
+
+def _correction(turn: HeadTurn, angle_deg: float) -> str:
+    """Where to go from a turn to come to another as far around the ring."""
+    way = np.exp(1j * np.radians(angle_deg)) - np.exp(1j * np.radians(turn.angle_deg))
+    return direction_words(float(np.degrees(np.angle(way))) % 360)

@@ -1,5 +1,18 @@
+from .challenge import challenge_labels, challenge_view, mark_challenges
 from .coverage import COLUMNS, coverage_advice, coverage_picture, coverage_rows, coverage_summary, coverage_title
-from .painter import UNKNOWN_LABEL, Canvas, Label, Painter, Style, contact_sheet, label_of, live_labels, mirror
+from .painter import (
+    UNKNOWN_LABEL,
+    Canvas,
+    Label,
+    Painter,
+    Style,
+    challenge_words,
+    contact_sheet,
+    label_of,
+    live_labels,
+    mirror,
+    outcome_words,
+)
 from .presence import PresencePanel, Present
 from .ring import RingPainter, RingView
 
@@ -14,6 +27,9 @@ __all__ = [
     "RingPainter",
     "RingView",
     "Style",
+    "challenge_labels",
+    "challenge_view",
+    "challenge_words",
     "contact_sheet",
     "coverage_advice",
     "coverage_picture",
@@ -22,5 +38,7 @@ __all__ = [
     "coverage_title",
     "label_of",
     "live_labels",
+    "mark_challenges",
     "mirror",
+    "outcome_words",
 ]

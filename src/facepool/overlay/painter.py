@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from facepool.liveness.session import LivenessResult, LivenessStep
 from facepool.overlay.placement import Edges, Rect, Wanted, arrange
 from facepool.overlay.text import Alpha, TextRenderer, after_number, with_number
 from facepool.recognize.events import LiveView
@@ -50,12 +51,14 @@ class Label:
         style: ``known`` is green, ``unknown`` red, ``neutral`` white.
         shorter: What is written instead where faces or other labels leave no room, longest first; an empty one at the
             end: it may be left out.
+        outlined: Whether the box is drawn, too.
     """
 
     box: Box
     text: str = ""
     style: Style = "neutral"
     shorter: tuple[str, ...] = ()
+    outlined: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,7 @@ class Painter:
         height, width = canvas.shape[:2]
         sizes = _LabelSizes.of(height, width)
         boxes = [(label, box) for label in labels if (box := _clip(label.box, height, width, sizes.line))]
-        for label, box in boxes:
+        for label, box in (each for each in boxes if each[0].outlined):
             _draw_box(canvas, box, _PALETTES[label.style], sizes)
         taken = self._draw_hud(canvas, [line for line in hud if line], sizes)
         self._draw_texts(canvas, boxes, sizes, taken)
@@ -399,15 +402,33 @@ def label_of(faces: RecognizedFaces, row: int) -> Label:
 
 
 def live_labels(view: LiveView) -> list[Label]:
-    """The same for confirmed faces; a white box for one that is not decided yet."""
+    """The same for confirmed faces; a white box for one that is not decided yet, or not shown to be alive.
+
+    Faces that are challenged are left out: see ``challenge_labels``.
+    """
+    asked = view.challenges or (None,) * len(view)
     return [
         Label(_edges(view.detections, row)) if decision is None else _label(view.detections, row, decision)
         for row, decision in enumerate(view.decisions)
-        if view.confirmed[row]
+        if view.confirmed[row] and asked[row] is None
     ]
 
 
+def challenge_words(step: LivenessStep) -> str:
+    """What is to be done, and how long there is for it where something is asked: ``Turn your head: left · 4 s``."""
+    words = step.hint.text[:1].upper() + step.hint.text[1:]
+    return f"{words} · {math.ceil(step.seconds_left)} s" if step.phase in ("turn", "back") else words
+
+
+def outcome_words(result: LivenessResult) -> str:
+    """How a challenge ended: ``Passed: a head did all that was asked``."""
+    weaker = " (a partial challenge, which is weaker)" if result.passed and result.method == "challenge_partial" else ""
+    return f"{'Passed' if result.passed else 'Not passed'}: {result.meaning}{weaker}"
+
+
 def _label(detections: Detections, row: int, decision: Decision) -> Label:
+    if decision.reason == "not_live":
+        return Label(_edges(detections, row), "not shown to be alive", shorter=("alive?", ""))
     if decision.person is None:
         return Label(_edges(detections, row), UNKNOWN_LABEL, "unknown", shorter=("",))  # the red box says it, too
     text = with_number(decision.person, f"{decision.similarity:.2f}")

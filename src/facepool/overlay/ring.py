@@ -1,9 +1,10 @@
-"""The enrollment screen: a face oval, around it the ring that fills as the head turns, and what to do next."""
+"""The screen of a scan and of a challenge: a face oval, around it the ring, where to turn, and what to do next."""
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -14,6 +15,8 @@ from facepool.overlay.painter import SHIFT, Box, Color, Painter, draw_bar, draw_
 from facepool.overlay.text import Alpha
 from facepool.types import Image
 
+ScreenPhase = Phase | Literal["failed"]
+"""Those of a scan; a challenge that was not passed has ``failed``."""
 ASPECT = 0.8
 """Width of the oval by its height."""
 RING = 0.40
@@ -123,11 +126,13 @@ _WHITE: Color = (245, 245, 245)
 _GREEN: Color = (96, 214, 48)
 _DULL_GREEN: Color = (74, 128, 66)
 _AMBER: Color = (40, 170, 255)
+_RED: Color = (70, 66, 235)
 _DARK: Color = (20, 22, 26)
 _SURROUNDINGS = 0.38
 """What is left of the light around the oval."""
 _DONE_LIGHT = 0.6
-"""What is left of it on the face behind the check mark."""
+"""What is left of it on the face behind the check mark, or the cross."""
+_OVER: frozenset[ScreenPhase] = frozenset({"done", "failed"})
 _PENDING = 84
 _EDGE = 200
 _KEYS = 190
@@ -139,6 +144,10 @@ _SPREAD = 0.86
 _NEAR = (0.075, 0.165)
 _FAR = (0.205, 0.265)
 _TARGET = (0.315, 0.375)
+_ARROW = (0.15, 0.395)
+"""Where an arrow begins and ends: it is of a challenge, and covers the ring's outer ticks."""
+_HURRY = 1 / 3
+"""The time that is left is amber below this share of it."""
 _HALO_DEG = 16.0
 """Ticks this close to where the head points stand out."""
 _FAINTEST = 0.1
@@ -149,7 +158,8 @@ class RingView:
     """What the screen shows in one frame. Angles and box are those of the picture as the camera sees it.
 
     Attributes:
-        phase: ``paused`` is amber, ``done`` has a check mark, ``frontal`` fills the oval's outline with the progress.
+        phase: ``paused`` is amber, ``done`` has a check mark, ``failed`` a red cross, ``frontal`` fills the oval's
+            outline with the progress.
         parts: The directions, evenly spread.
         hint: The large line; empty for none.
         person: Stands at the top left; empty for none.
@@ -159,9 +169,11 @@ class RingView:
         heading_deg: Where the head points; None while that is not known.
         reach: How far it points there: 1 is the inner ring.
         target_deg: Where it is to point next; None for nowhere.
+        time_left: 0..1, what is left of the time to get there, drawn as the oval's outline, with an arrow at the ring;
+            None where there is all the time in the world.
     """
 
-    phase: Phase
+    phase: ScreenPhase
     parts: tuple[RingPart, ...]
     hint: str = ""
     person: str = ""
@@ -171,6 +183,7 @@ class RingView:
     heading_deg: float | None = None
     reach: float = 0.0
     target_deg: float | None = None
+    time_left: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +253,8 @@ class RingPainter:
         _draw_heading(canvas, view, oval)
         if view.phase == "done":
             _draw_check(canvas, oval)
+        elif view.phase == "failed":
+            _draw_cross(canvas, oval)
         self._draw_lines(canvas, view, sizes, lines)
         return canvas
 
@@ -278,7 +293,7 @@ class RingPainter:
         filled = _WHITE if view.phase == "frontal" else _GREEN
         draw_bar(canvas, ((width - length) // 2, y, length, sizes.bar), view.progress, filled, _WHITE)
         y -= sizes.pad + hint.shape[0]
-        color = {"paused": _DARK, "done": _GREEN, "enough": _GREEN}.get(view.phase, _WHITE)
+        color = {"paused": _DARK, "done": _GREEN, "enough": _GREEN, "failed": _RED}.get(view.phase, _WHITE)
         x = (width - hint.shape[1]) // 2
         if view.phase == "paused" and hint.shape[1]:
             draw_pill(canvas, (x - sizes.pad, y, hint.shape[1] + 2 * sizes.pad, hint.shape[0]), _AMBER)
@@ -297,7 +312,7 @@ def _flip(view: RingView) -> RingView:
     )
 
 
-def _draw_patch(half_h: int, phase: Phase, parts: tuple[RingPart, ...]) -> _Patch:
+def _draw_patch(half_h: int, phase: ScreenPhase, parts: tuple[RingPart, ...]) -> _Patch:
     reach = math.ceil(half_h * (1 + RING)) + 2
     oval = Oval(reach, reach, half_h)
     drawn = np.zeros((2 * reach + 1, 2 * reach + 1, 4), np.uint8)  # premultiplied BGRA
@@ -306,10 +321,11 @@ def _draw_patch(half_h: int, phase: Phase, parts: tuple[RingPart, ...]) -> _Patc
             color = _faded(_GREEN if part.covered else _WHITE, _PENDING) if quality is None else (*_shade(quality), 255)
             for angle_deg in _tick_angles(part.angle_deg, len(parts)):
                 _stroke(drawn, oval, angle_deg, start, end, color, _tick_width(oval))
-    edge = {"paused": (*_AMBER, 255), "done": (*_GREEN, 255)}.get(phase, _faded(_WHITE, _EDGE))
+    edges = {"paused": (*_AMBER, 255), "done": (*_GREEN, 255), "failed": (*_RED, 255)}
+    edge = edges.get(phase, _faded(_WHITE, _EDGE))
     _draw_arc(drawn, oval, 1.0, edge, _edge_width(oval))
     light = np.full(drawn.shape[:2], round(255 * _SURROUNDINGS), np.uint8)
-    inside = round(255 * _DONE_LIGHT) if phase == "done" else 255
+    inside = round(255 * _DONE_LIGHT) if phase in _OVER else 255
     axes = fixed((oval.half_w, oval.half_h))
     cv2.ellipse(light, fixed((oval.x, oval.y)), axes, 0, 0, 360, (inside,), -1, cv2.LINE_AA, SHIFT)
     blue, green, red, alpha = cv2.split(drawn)
@@ -325,7 +341,7 @@ def _draw_arc(canvas: Image, oval: Oval, share: float, color: tuple[int, ...], w
 
 def _draw_heading(canvas: Image, view: RingView, oval: Oval) -> None:
     """Ticks where the head points grow; a chevron stands where it is to point."""
-    if view.phase in {"done", "paused"}:
+    if view.phase in _OVER or view.phase == "paused":
         return
     if view.heading_deg is not None and view.phase != "frontal":
         for part in view.parts:
@@ -337,8 +353,26 @@ def _draw_heading(canvas: Image, view: RingView, oval: Oval) -> None:
                     start, end = _NEAR[0] - 0.03 * weight, _NEAR[1] + 0.03 * weight
                     width = _tick_width(oval) * (1 + 0.5 * weight)
                     _stroke(canvas, oval, angle_deg, start, end, color, round(width))
-    if view.target_deg is not None:
+    if view.time_left is not None:
+        draw_challenge(canvas, oval, view.target_deg, view.time_left)
+    elif view.target_deg is not None:
         _draw_chevron(canvas, oval, view.target_deg)
+
+
+def draw_challenge(canvas: Image, oval: Oval, target_deg: float | None, time_left: float) -> None:
+    """Where a head is to turn, as an arrow, and what is left of the time for it, as the oval's outline.
+
+    Args:
+        canvas: (H, W, 3) uint8, BGR; changed.
+        oval: Around the face, in pixels of the canvas.
+        target_deg: 0 is the canvas' right side, 90 up; None for straight ahead.
+        time_left: 0..1.
+    """
+    color, width = _WHITE if time_left > _HURRY else _AMBER, 2 * _edge_width(oval)
+    _draw_arc(canvas, oval, 1.0, _DARK, width + 2)
+    _draw_arc(canvas, oval, min(max(time_left, 0.0), 1.0), color, width)
+    if target_deg is not None:
+        _draw_arrow(canvas, oval, target_deg, color)
 
 
 def _draw_chevron(canvas: Image, oval: Oval, angle_deg: float) -> None:
@@ -351,6 +385,26 @@ def _draw_chevron(canvas: Image, oval: Oval, angle_deg: float) -> None:
     ]
     points = np.array([fixed(point) for point in wings], np.int32)
     cv2.polylines(canvas, [points], False, _WHITE, max(2, round(oval.half_h * 0.03)), cv2.LINE_AA, SHIFT)  # noqa: FBT003 -- open
+
+
+def _draw_arrow(canvas: Image, oval: Oval, angle_deg: float, color: Color) -> None:
+    """A filled head that points outwards, with a dark edge that sets it off any picture."""
+    foot, tip = (share * oval.half_h for share in _ARROW)
+    (x1, y1), (x2, y2) = oval.point(angle_deg, foot), oval.point(angle_deg, tip)
+    wide_x, wide_y = 0.75 * (y2 - y1), 0.75 * (x1 - x2)
+    notch = x1 + 0.3 * (x2 - x1), y1 + 0.3 * (y2 - y1)
+    corners = ((x2, y2), (x1 + wide_x, y1 + wide_y), notch, (x1 - wide_x, y1 - wide_y))
+    points = np.array([fixed(corner) for corner in corners], np.int32)
+    cv2.polylines(canvas, [points], True, _DARK, max(3, round(oval.half_h * 0.035)), cv2.LINE_AA, SHIFT)  # noqa: FBT003 -- closed
+    cv2.fillPoly(canvas, [points], color, cv2.LINE_AA, SHIFT)
+
+
+def _draw_cross(canvas: Image, oval: Oval) -> None:
+    size = oval.half_h * 0.32
+    width = max(2, round(size * 0.25))
+    for rise in (1, -1):
+        ends = fixed((oval.x - size, oval.y - rise * size)), fixed((oval.x + size, oval.y + rise * size))
+        cv2.line(canvas, *ends, _RED, width, cv2.LINE_AA, SHIFT)
 
 
 def _draw_check(canvas: Image, oval: Oval) -> None:

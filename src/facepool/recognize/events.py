@@ -5,13 +5,14 @@ from datetime import UTC, datetime
 from typing import Literal
 from uuid import uuid4
 
+from facepool.liveness.session import LivenessReason, LivenessResult, LivenessStep
 from facepool.recognize.sightings import TrackSighting
 from facepool.search import Outage
 from facepool.types import Decision, Detections, Image, Indices, Mask, Reason, one_line
 
-EventKind = Literal["appeared", "recognized", "changed", "lost"]
-EventReason = Reason | Literal["new", "gone", "scene_cut", "another_face", "source_silent"]
-"""Why an event came: a decision's reason, or why a track began or ended."""
+EventKind = Literal["appeared", "challenged", "recognized", "changed", "lost"]
+EventReason = Reason | Literal["new", "gone", "scene_cut", "another_face", "source_silent"] | LivenessReason
+"""Why an event came: a decision's reason, why a track began or ended, or how a challenge did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +20,9 @@ class Event:
     """Something that happened to a track.
 
     Attributes:
-        kind: ``appeared``: a face is there. ``recognized``: it is somebody of the pool. ``changed``: it is somebody
-            else than said before, or nobody. ``lost``: it is gone.
+        kind: ``appeared``: a face is there. ``challenged``: a challenge has ended by which it was to show that it is
+            somebody alive. ``recognized``: it is somebody of the pool. ``changed``: it is somebody else than said
+            before, or nobody. ``lost``: it is gone.
         track: Its number.
         person: Who it is now, or was when lost; None for nobody known.
         previous: Who it was before, for ``changed``.
@@ -36,6 +38,7 @@ class Event:
         firm: False where a film ended before the face was looked at as often, or as long, as a decision takes: then it
             is what there was to see that speaks.
         sighting: A UUID, under which the faces of the track may be kept; None where faces are not kept.
+        liveness: How the last challenge of the track ended; None: there was none.
         id: A UUID of its own, the same wherever the event is told of and however often.
         at: The time of day at which it was noticed, in UTC.
     """
@@ -55,6 +58,7 @@ class Event:
     person_id: str | None = None
     firm: bool = True
     sighting: str | None = None
+    liveness: LivenessResult | None = None
     id: str = field(default_factory=lambda: str(uuid4()), compare=False)
     at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
 
@@ -81,6 +85,9 @@ class LiveView:
         outage: Why people may be named by an old state of the pool, or not at all; None: they are as they are now.
         sightings: What there is to keep of faces as of this frame, where faces are kept.
         sighting_ids: N UUIDs, under which the faces of each track may be kept; none where faces are not kept.
+        challenges: N times what the face is to do to show that it is somebody alive, None for one that is not
+            challenged; none where nobody has to.
+        liveness: N times how the last challenge ended, None for one that had none; none where nobody has to.
     """
 
     detections: Detections
@@ -94,6 +101,8 @@ class LiveView:
     outage: Outage | None = None
     sightings: tuple[TrackSighting, ...] = ()
     sighting_ids: tuple[str, ...] = ()
+    challenges: tuple[LivenessStep | None, ...] = ()
+    liveness: tuple[LivenessResult | None, ...] = ()
 
     def __len__(self) -> int:
         """Number of faces."""

@@ -20,12 +20,13 @@ _DOUBTS = 2
 class Need(IntEnum):
     """Why a face should be embedded now, the most pressing first."""
 
-    UNSURE = 0
-    DOUBTED = 1
-    UNDECIDED = 2
-    CONFIRMATION = 3
-    NEW_POSE = 4
-    BETTER = 5
+    CHALLENGED = 0
+    UNSURE = 1
+    DOUBTED = 2
+    UNDECIDED = 3
+    CONFIRMATION = 4
+    NEW_POSE = 5
+    BETTER = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class Identity:
         until: The time of day at which it was seen last.
         sighting: A UUID of its own, under which its faces may be kept.
         kept_as: Id of the person it was last said to be kept as, None for unknown; empty: nothing was said yet.
+        pose: How the head was turned when it was last measured; None where it could not be, or was not yet.
     """
 
     options: EvidenceOptions
@@ -109,6 +111,7 @@ class Identity:
     until: datetime = field(default_factory=_now)
     sighting: str = field(default_factory=lambda: str(uuid4()))
     kept_as: tuple[str | None, ...] = ()
+    pose: Pose | None = None
     _latest: Observation | None = None
     _doubts: tuple[Observation, ...] = ()
     _measured_s: float = -np.inf
@@ -163,7 +166,7 @@ class Identity:
 
     def need_as_measured(self, pose: Pose | None, promise: float, time_s: float) -> Need | None:
         """Why the face is worth embedding as it was just measured; None: it is not."""
-        self._measured_s = time_s
+        self._measured_s, self.pose = time_s, pose
         if pose is None or promise < self.options.min_weight:
             return None
         to_beat = promise_to_beat(self.observations, pose, self.options.same_pose_degrees)
@@ -213,6 +216,12 @@ class Identity:
             same_pose_degrees=self.options.same_pose_degrees,
         )
         self._nearest_revision = None
+
+    def bind(self, embedding: Floats, least: float) -> None:
+        """Forget what does not resemble a face, (D,) float32, by so much: it is that face that is to be named."""
+        self.observations = tuple(one for one in self.observations if float(one.embedding @ embedding) >= least)
+        self.frames = self.frames if self.observations else 0
+        self._latest, self._doubts, self._nearest_revision = None, (), None
 
     def successor(self, new: Observation) -> "Identity":
         """Who the track has passed to: it begins with what did not fit, the newest observation not yet absorbed."""

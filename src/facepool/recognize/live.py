@@ -7,6 +7,9 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import compress
+from random import Random
+from types import MappingProxyType
 
 import numpy as np
 
@@ -14,8 +17,10 @@ from facepool.capture import FrameSource, frames_or_silence
 from facepool.errors import InputError, PoolUnreachable
 from facepool.faces.analyze import Analyzer, Faces, PreparedFaces
 from facepool.gallery import Gallery
+from facepool.liveness.session import LivenessReason, SeenFace
 from facepool.recognize.assignment import assign
 from facepool.recognize.cadence import Backlog, DetectEvery, DetectionCadence
+from facepool.recognize.challenges import ChallengeOptions, TrackChallenges, may_begin
 from facepool.recognize.decide import Claim, Criteria, decide_together
 from facepool.recognize.events import Event, EventKind, EventReason, LiveView
 from facepool.recognize.evidence import EvidenceOptions, Identity, Need, Sameness
@@ -24,10 +29,11 @@ from facepool.recognize.motion import MotionEstimator
 from facepool.recognize.sightings import Keep, TrackSighting, sighting_of
 from facepool.recognize.track import Tracker, Tracks
 from facepool.search import GalleryState, Outage, Search, outage
-from facepool.thresholds import Threshold, ThresholdPolicy
+from facepool.thresholds import SAME_SCAN_FMR, Threshold, ThresholdPolicy
 from facepool.types import AlignedFaces, Decision, Detections, Frame, Mask, Pose
 
-_FPS_UNKNOWN = 25.0
+_ENDS: Mapping[EventReason, LivenessReason] = MappingProxyType({"another_face": "another_face", "scene_cut": "cut"})
+"""How a challenge ends with its track, other than ``interrupted``."""
 _NO_PIXELS = np.empty((0, 0, 3), np.uint8)
 
 Emit = Callable[[Frame, Sequence[Event]], None]
@@ -51,6 +57,8 @@ class LiveOptions:
             times a second, and in every frame in which anything happens that following cannot answer; see ``cadence``.
         keep_crops: Keep the best aligned face of each track for its events.
         keep_faces: Faces that are kept of a track for its sighting; 0: there are no sightings.
+        challenge: A face is named only once it has shown, so challenged, that it is somebody alive; until then it is
+            ``not_live``. None: nobody has to.
     """
 
     evidence: EvidenceOptions = EvidenceOptions()  # noqa: RUF009 -- frozen
@@ -63,6 +71,7 @@ class LiveOptions:
     detect_every: DetectEvery = "auto"
     keep_crops: bool = False
     keep_faces: int = 0
+    challenge: ChallengeOptions | None = None
 
 
 class LiveRecognizer:
@@ -76,6 +85,7 @@ class LiveRecognizer:
         tracker: Follows faces from frame to frame; one of its own for each source.
         options: When a decision appears, and what is spent on it.
         keeps_faces: Whether there are sightings now, where ``options.keep_faces`` says of how many faces.
+        random: Draws challenges; by default what nobody can foresee.
 
     Raises:
         SpaceMismatch: The pool is of another embedding space.
@@ -89,6 +99,7 @@ class LiveRecognizer:
         tracker: Tracker | None = None,
         options: LiveOptions | None = None,
         keeps_faces: Callable[[], bool] = lambda: True,
+        random: Random | None = None,
     ) -> None:
         self._analyzer = analyzer
         self._pool = pool
@@ -98,6 +109,10 @@ class LiveRecognizer:
         self._options = options or LiveOptions()
         self._keeps_faces = keeps_faces
         self._sameness = Sameness(self._policy.verification().value, self._policy.same_person().value)
+        self._challenges: TrackChallenges | None = None
+        if self._options.challenge is not None:
+            same = self._policy.same_person(SAME_SCAN_FMR).value
+            self._challenges = TrackChallenges(self._options.challenge, same, random)
         self._identities: dict[int, Identity] = {}
         self._cadence = DetectionCadence(self._options.detect_every)
         self._backlog = Backlog()
@@ -116,7 +131,7 @@ class LiveRecognizer:
 
     def process(self, frame: Frame) -> LiveView:
         """Take in the next frame of the source."""
-        time_s = frame.index / _FPS_UNKNOWN if frame.time_s is None else frame.time_s
+        time_s = frame.moment_s
         self._events, self._sightings = [], []
         self._backlog.look(frame.index)
         detections, tracks, detecting = self._find(frame, time_s)
@@ -127,14 +142,18 @@ class LiveRecognizer:
             self._identities.setdefault(track, Identity(self._options.evidence, time_s))
         embedded = np.zeros(len(ids), np.bool_)
         if detecting:
-            embedded[self._embed_some(frame, detections, ids, tracks.sure, time_s)] = True
+            looked_at = self._embed_some(frame, detections, ids, tracks.sure, time_s)
+            embedded[list(looked_at)] = True
             self._in_view = list(ids)
+            self._look_at_challenged(frame, {ids[row]: seen for row, seen in looked_at.items()}, time_s)
         identities = [self._identities[track] for track in ids]
         for row, identity in enumerate(identities):
             identity.see(detections.boxes[row], float(detections.scores[row]), time_s)
         tentative = self._decide(ids)
         for track in ids:
             self._show(track, tentative.get(track), time_s)
+            self._challenge(track, time_s)
+        challenges = self._challenges
         return LiveView(
             detections=detections,
             track_ids=np.array(ids, np.intp),
@@ -147,6 +166,8 @@ class LiveRecognizer:
             sightings=tuple(self._sightings),
             sighting_ids=tuple(one.sighting for one in identities) if self._keeping else (),
             outage=self._outage,
+            challenges=() if challenges is None else tuple(map(challenges.step, ids)),
+            liveness=() if challenges is None else tuple(map(challenges.result, ids)),
         )
 
     @property
@@ -196,24 +217,33 @@ class LiveRecognizer:
         return detections, tracks, True
 
     def _is_pressing(self, time_s: float) -> bool:
-        """Whether a face in view waits to be embedded before it can be decided, or stays what it is taken for."""
+        """Whether a face waits to be embedded before it can be decided, or stays what it is taken for."""
+        if self._challenges is not None and self._challenges.running:
+            return True
         # A frame that could not be looked at to its end, and the end itself, leave numbers of faces that are forgotten.
         seen = [self._identities[track] for track in self._in_view if track in self._identities]
         needs = (identity.urgent_need(time_s, sure=True) for identity in seen)
         return any(need is not None and need <= Need.UNDECIDED for need in needs)
 
-    def _embed_some(self, frame: Frame, detections: Detections, ids: list[int], sure: Mask, time_s: float) -> list[int]:
-        """Embed the faces that may change a decision, and return their rows.
+    def _embed_some(
+        self, frame: Frame, detections: Detections, ids: list[int], sure: Mask, time_s: float
+    ) -> dict[int, tuple[Faces, int]]:
+        """Embed the faces that may change a decision.
 
         A face that turns out to be another one than its track's gets a new number in ``ids``.
+
+        Returns:
+            Row of each, and what it became a row of, and of which.
         """
         urgent: dict[int, Need | None] = {}
+        challenged = frozenset[int]() if self._challenges is None else self._challenges.running
         for row, track in enumerate(ids):
             need = self._identities[track].urgent_need(time_s, sure=bool(sure[row]))
+            need = Need.CHALLENGED if track in challenged else need
             if need is not None or self._identities[track].measuring_due(time_s):
                 urgent[row] = need
         if not urgent:
-            return []
+            return {}
         rows = list(urgent)
         prepared = self._analyzer.prepare(frame.image_bgr, detections[np.array(rows)])
         captures = zip(prepared.measures.overall, prepared.poses, strict=True)
@@ -230,7 +260,37 @@ class LiveRecognizer:
         for place in chosen:
             row = rows[place]
             ids[row] = self._absorb(ids[row], observations[row], sure=bool(sure[row]))
-        return list(observations)
+        return {rows[place]: embedded[place] for place in chosen}
+
+    def _look_at_challenged(self, frame: Frame, looked_at: Mapping[int, tuple[Faces, int]], time_s: float) -> None:
+        """Let the challenges that run see a frame.
+
+        Args:
+            frame: The frame.
+            looked_at: The tracks that were embedded in it: each is a row of some faces.
+            time_s: Of the frame.
+        """
+        if self._challenges is None:
+            return
+        for track in self._challenges.running:
+            faces, row = looked_at.get(track, (None, 0))
+            face = None if faces is None else _seen_face(faces, row, time_s)
+            detections = Detections.empty() if faces is None else faces.detections[row : row + 1]
+            judge = partial(self._analyzer.passive_scores, frame.image_bgr, detections)
+            result = self._challenges.look(track, face, time_s, judge)
+            if result is None:
+                continue
+            self._emit("challenged", track, time_s, result.reason)
+            if result.passed and result.embedding is not None:
+                self._identities[track].bind(result.embedding, self._sameness.after_a_jump)
+
+    def _challenge(self, track: int, time_s: float) -> None:
+        """Challenge a face that would be named, and looks this way."""
+        identity = self._identities[track]
+        if self._challenges is None or identity.shown is None or identity.shown.reason != "not_live":
+            return
+        if track not in self._challenges.running and identity.announced and may_begin(identity.pose):
+            self._challenges.begin(track, identity.shown.candidates[0].person_id, time_s)
 
     def _embed(
         self, prepared: PreparedFaces, chosen: Sequence[tuple[int, int, Need | None]]
@@ -319,9 +379,9 @@ class LiveRecognizer:
             if need is not None:
                 needs.append((need, -self._waited.get(track, 0), place))
         needs.sort()
-        jumped = sum(need is Need.UNSURE for need, _, _ in needs)
+        cannot_wait = sum(need <= Need.UNSURE for need, _, _ in needs)
         # Between sparse frames every face may have jumped, every time: whoever is new would wait for ever.
-        most = len(needs) if self._tracker.sparse else max(self._options.max_embeddings, jumped)
+        most = len(needs) if self._tracker.sparse else max(self._options.max_embeddings, cannot_wait)
         taken = needs[:most]
         waiting = {tracks[place] for _, _, place in needs[most:]}
         self._waited = {track: self._waited.get(track, 0) + 1 for track in waiting}
@@ -367,7 +427,15 @@ class LiveRecognizer:
             )
             for identity in (self._identities[track] for track in known)
         ]
-        return dict(zip(known, decide_together(claims, criteria), strict=True))
+        if self._challenges is None:
+            return dict(zip(known, decide_together(claims, criteria), strict=True))
+        # Only who is alive takes a name from others: a photo of somebody is not to stand in their way.
+        passed = [self._challenges.has_passed(track) for track in known]
+        together = iter(decide_together(list(compress(claims, passed)), criteria))
+        return {
+            track: next(together) if alive else _not_live(*decide_together([claim], criteria))
+            for track, claim, alive in zip(known, claims, passed, strict=True)
+        }
 
     def _threshold(self, gallery: GalleryState) -> Threshold:
         return self._policy.identification(gallery.templates, gallery.calibration)
@@ -401,6 +469,8 @@ class LiveRecognizer:
             self._tell_sighting(identity)
 
     def _tell_sighting(self, identity: Identity, *, ended: bool = False) -> None:
+        if identity.shown is not None and identity.shown.reason == "not_live":
+            return  # neither somebody of the pool nor a stranger
         sighting = sighting_of(identity, self._options.keep_faces, ended=ended)
         if sighting is not None:
             identity.kept_as = (sighting.decision.person_id,)
@@ -428,7 +498,8 @@ class LiveRecognizer:
     def _is_firm(self, identity: Identity, decision: Decision, time_s: float) -> bool:
         if identity.frames < self._options.evidence.min_frames:
             return False
-        return decision.person is not None or time_s - identity.began_s >= self._options.unknown_after_s
+        named = decision.person is not None or decision.reason == "not_live"
+        return named or time_s - identity.began_s >= self._options.unknown_after_s
 
     def _forget_everybody(self, time_s: float, reason: EventReason) -> None:
         for track in list(self._identities):
@@ -436,18 +507,29 @@ class LiveRecognizer:
 
     def _forget(self, track: int, time_s: float, reason: EventReason) -> None:
         identity = self._identities.get(track)
+        self._end_challenge(track, time_s, reason)
         if identity is not None and identity.announced:
             self._emit("lost", track, time_s, reason)
             if self._keeping:
                 self._tell_sighting(identity, ended=True)
         self._identities.pop(track, None)
         self._waited.pop(track, None)
+        if self._challenges is not None:
+            self._challenges.forget(track)
+
+    def _end_challenge(self, track: int, time_s: float, reason: EventReason) -> None:
+        """A track that is challenged has ended."""
+        if self._challenges is None:
+            return
+        result = self._challenges.interrupt(track, _ENDS.get(reason, "interrupted"), time_s)
+        if result is not None:
+            self._emit("challenged", track, time_s, result.reason)
 
     def _emit(
         self, kind: EventKind, track: int, time_s: float, reason: EventReason, previous: str | None = None
     ) -> None:
         identity = self._identities[track]
-        decision = None if kind == "appeared" else identity.shown
+        decision = None if kind in ("appeared", "challenged") else identity.shown
         event = Event(
             kind=kind,
             track=track,
@@ -464,8 +546,23 @@ class LiveRecognizer:
             crop_bgr=identity.crop_bgr if self._options.keep_crops else None,
             firm=identity.firm,
             sighting=identity.sighting if self._keeping else None,
+            liveness=None if self._challenges is None else self._challenges.result(track),
         )
         self._events.append(event)
+
+
+def _seen_face(faces: Faces, row: int, time_s: float) -> SeenFace | None:
+    """A face as a challenge looks at it; None where its pose could not be measured."""
+    pose = faces.poses[row]
+    if pose is None:
+        return None
+    detections = faces.detections
+    return SeenFace(time_s, detections.boxes[row], detections.landmarks[row], pose, faces.embeddings[row])
+
+
+def _not_live(decision: Decision) -> Decision:
+    """What a decision is as long as the face has not shown that it is somebody alive."""
+    return decision if decision.person is None else replace(decision, person=None, reason="not_live")
 
 
 class LiveSession:

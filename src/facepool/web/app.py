@@ -23,8 +23,10 @@ from facepool.web.api import (
     enroll,
     keys,
     live,
+    liveness,
     persons,
     pool,
+    privacy,
     recognition,
     sightings,
     suggestions,
@@ -44,6 +46,7 @@ _STATIC = Path(str(files("facepool.web") / "static"))
 _ROUTERS = (
     recognition.router,  # asked most; whatever comes before the one that is meant is tried in vain
     persons.router,
+    privacy.router,
     pool.router,
     suggestions.router,
     activity.router,
@@ -52,6 +55,7 @@ _ROUTERS = (
     cameras.router,
     system.settings_router,
     live.router,
+    liveness.router,
     enroll.router,
     compreface.router,
     deepstack.router,

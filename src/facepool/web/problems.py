@@ -63,6 +63,8 @@ class RequestError(FacepoolError):
 
     code = "request"
     status: ClassVar[int] = 400
+    closes_with: ClassVar[int | None] = None
+    """How a WebSocket is closed for it, where that does not follow from the status."""
     retry_after_s: ClassVar[int | None] = None
 
 
@@ -397,7 +399,8 @@ async def refuse(socket: WebSocket, error: FacepoolError) -> None:
     await socket.accept()  # the reason of one that was never open reaches no browser
     status = status_of(error)
     by_status = {401: _SIGN_IN_AGAIN, 403: _FORBIDDEN, 429: TRY_LATER, 503: TRY_LATER}
-    number = _OTHER_MODEL if isinstance(error, SpaceMismatch) else by_status.get(status, _REFUSED)
+    own = error.closes_with if isinstance(error, RequestError) else None
+    number = own or (_OTHER_MODEL if isinstance(error, SpaceMismatch) else by_status.get(status, _REFUSED))
     await socket.close(number, str(error).encode()[:_MOST_REASON_BYTES].decode(errors="ignore"))
 
 

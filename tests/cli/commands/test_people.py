@@ -227,29 +227,7 @@ def test_a_pool_goes_over_to_another_model_by_its_pictures_and_loses_nobody_unas
     assert (again.code, "is of sface-single" in again.err) == (2, True)
 
 
-def test_what_somebody_has_agreed_to_is_recorded_and_shown(pool: Commands, tmp_path: Path) -> None:
-    (tmp_path / "consent.txt").write_text("My face may be kept until I leave.\n", encoding="utf-8")
-    assert "Nothing is recorded of what Ada" in pool("people", "consent", "Ada").err
-    told = pool("people", "consent", "Ada", "consent.txt", "--given", "2026-05-31", "--method", "signed form", "--json")
-    shown = pool("people", "consent", "Ada", "--json")
-    assert told.records == shown.records
-    (record,) = shown.records
-    assert record["recorded_by"] != ""
-    assert record | {"id": "", "recorded_by": ""} == {
-        "id": "",
-        "given_at": "2026-05-31T00:00:00+00:00",
-        "recorded_by": "",
-        "method": "signed form",
-        "text": "My face may be kept until I leave.",
-    }
-    table = pool("people", "consent", "Ada")
-    assert "signed form" in table.out
-    assert "[path_missing]" in pool("people", "consent", "Ada", "forgotten.txt").error
-    assert "is named" in pool("people", "consent", "Ada", "--method", "signed form").error
-
-
-def test_a_registration_records_consent_also_where_nothing_new_is_seen(pool: Commands, photos: Path) -> None:
-    assert pool("register", "Ada", photos / "person_a_1.jpg", "--consent", "I agree", "--force").code == 0
-    assert pool("register", "Cy", photos / "person_a_2.jpg", "--force", "--consent", "I agree, too").code == 0
-    texts = [pool("people", "consent", name, "--json").records[0]["text"] for name in ("Ada", "Cy")]
-    assert texts == ["I agree", "I agree, too"]
+def test_a_registration_records_consent(facepool: Commands, photos: Path) -> None:
+    assert facepool("register", "Ada", photos / "person_a_1.jpg", "--consent", "I agree").code == 0
+    with open_pool(facepool.pool) as gallery:
+        assert [consent.text for consent in gallery.consents("Ada")] == ["I agree"]

@@ -421,3 +421,27 @@ def test_a_pool_without_room_for_who_was_seen_is_refused(crowd: Commands, photos
     outcome = crowd("recognize", photos / "person_a_1.jpg", "--keep-unknown", "-p", pair)
     assert outcome.code == 2
     assert "cannot keep who was seen" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["person_a_1.jpg", "--require-live"], "Nobody in a picture can show that they are alive"),
+        (["--partial"], "--partial is about how people show that they are alive"),
+    ],
+)
+def test_only_what_moves_can_show_that_somebody_is_alive(
+    crowd: Commands, photos: Path, words: list[str], said: str
+) -> None:
+    outcome = crowd("recognize", *(photos / word if word.endswith(".jpg") else word for word in words))
+    assert outcome.code == 2
+    assert said in outcome.error
+
+
+def test_nobody_is_named_who_does_not_do_what_is_asked(crowd: Commands, photos: Path, tmp_path: Path) -> None:
+    pictures = moving(read_image(photos / "person_a_2.jpg"))
+    clip = write_video(tmp_path / "ada.mp4", pictures[:16])
+    outcome = crowd("recognize", clip, "--headless", "--require-live")
+    assert outcome.code == 0, outcome.err
+    assert "look straight at the camera" in outcome.out
+    assert "Ada" not in outcome.out

@@ -65,6 +65,19 @@ def test_half_a_circle_is_refused_and_stored_only_on_purpose(facepool: Commands,
         assert all(template.sample.partial for template in pool.templates("Ada"))
 
 
+def test_a_film_that_does_not_do_what_is_asked_registers_nobody_alive(
+    facepool: Commands, films: Path, photos: Path
+) -> None:
+    refused = facepool("register", "Ada", films / "round.mp4", "--headless", "--live", "--json")
+    assert refused.code == 3
+    assert '"error": "not_live"' in refused.err
+    assert any("challenge" in record for record in refused.records)
+    assert not facepool.pool.exists()
+    pictures = facepool("register", "Ada", photos / "person_a_1.jpg", films / "round.mp4", "--headless", "--live")
+    assert pictures.code == 2
+    assert "--live cannot be used with pictures" in pictures.error
+
+
 def test_what_one_film_lacks_another_gives(facepool: Commands, films: Path, tmp_path: Path, head_of: HeadOf) -> None:
     rest = film(tmp_path / "rest.mp4", head_of("person_a_2"), ROUND[STILL + STEPS // 2 - 2 :])
     outcome = facepool("register", "Ada", films / "part.mp4", rest, "--headless", "--json")

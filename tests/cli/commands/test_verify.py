@@ -7,6 +7,7 @@ import pytest
 
 from facepool import read_image
 from facepool.capture import write_image
+from facepool.cli.main import cli, run
 from facepool.geometry import turn_image
 from support.commands import Commands, shot
 
@@ -55,3 +56,22 @@ def test_the_largest_of_several_faces_is_compared_and_reported(crowd: Commands, 
     outcome = crowd("verify", tmp_path / "pair.png", photos / "person_a_1.jpg")
     assert outcome.code == 0, outcome.err
     assert "pair.png has 2 faces; the largest is compared" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["a.jpg"], "Missing argument 'PICTURE_B'"),
+        (["a.jpg", "b.jpg", "--partial"], "--partial cannot be used with two pictures"),
+        (["a.jpg", "b.jpg", "--headless"], "--headless cannot be used with two pictures"),
+    ],
+)
+def test_what_means_nothing_is_refused(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(cli, ["verify", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_picture_is_nobody_alive(crowd: Commands, photos: Path) -> None:
+    outcome = crowd("verify", "--live", photos / "person_a_1.jpg", photos / "person_a_2.jpg")
+    assert outcome.code == 2
+    assert "cannot show that somebody is alive: it is a picture" in outcome.error

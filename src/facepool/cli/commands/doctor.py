@@ -4,7 +4,6 @@ import platform
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import click
 from rich.text import Text
@@ -15,6 +14,7 @@ from facepool.cli.context import MODELS, CommandContext, json_option, settings_o
 from facepool.cli.ui.console import people_count
 from facepool.errors import FacepoolError
 from facepool.gallery import PostgresAddress
+from facepool.gallery.address import file_of, key_of
 from facepool.gallery.collections import collections_in
 from facepool.gallery.schema import copies_of
 from facepool.models.catalog import BETTER_PACK, DEFAULT_PACK, PACKS, find_pack
@@ -134,18 +134,25 @@ def _better_pack(context: CommandContext, here: set[str]) -> str:
 
 def _pool(context: CommandContext) -> str:
     address = context.pool_address
-    if isinstance(address, Path) and not address.exists():
+    file = file_of(address)
+    if file is not None and not file.exists():
         return f"{address}: not there yet: facepool register NAME"
-    with context.open_pool(must_exist=isinstance(address, Path)) as pool:
-        copies = copies_of(address) if isinstance(address, Path) else ()
+    with context.open_pool(must_exist=file is not None) as pool:
+        copies = copies_of(file) if file is not None else ()
         kept = "".join(f"; {copy.name} is the pool as it was before an update" for copy in copies)
         searched = f"; {words}" if (words := describe(pool)) else ""
-        return f"{address}: {people_count(pool.size().people)}, {pool.space or 'space unknown'}{kept}{searched}"
+        key = key_of(address)
+        locked = "" if key is None else f"; encrypted, with the key of the fingerprint {key.fingerprint}"
+        return f"{address}: {people_count(pool.size().people)}, {pool.space or 'space unknown'}{locked}{kept}{searched}"
 
 
 def _collections(context: CommandContext) -> Iterator[Finding]:
     """Those beside the one that is looked at; each can be damaged for itself."""
-    for name in collections_in(context.gallery_address):
+    try:
+        names = collections_in(context.gallery_address)
+    except FacepoolError:  # the key cannot be read: said of the pool
+        return
+    for name in names:
         if name != context.settings.collection:
             yield _examined(f"collection {name}", context.for_collection(name), _pool)
 

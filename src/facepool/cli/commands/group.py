@@ -22,9 +22,20 @@ from facepool.cli.ui.photo_groups import (
 )
 from facepool.cli.ui.registration import PictureTally, store_pictures
 from facepool.enroll.session import EnrollmentSession
-from facepool.errors import ConfigError, IdentityConflict, ImageUnreadable, InputError, PoolLocked, SourceEmpty
+from facepool.errors import (
+    ConfigError,
+    IdentityConflict,
+    ImageUnreadable,
+    InputError,
+    KeyNeeded,
+    PoolLocked,
+    PoolNotEncrypted,
+    SourceEmpty,
+)
 from facepool.files import exists, only_writer, storage_errors
 from facepool.gallery import Gallery
+from facepool.gallery.address import file_of, key_of
+from facepool.gallery.keys import is_plain, looks_encrypted
 from facepool.groups.library import PhotoGroups, PhotoLibrary
 from facepool.groups.people_folders import Kind
 from facepool.groups.shelf import FILE_NAME, Shelf
@@ -112,7 +123,7 @@ def folder(context: CommandContext, folder: Path, output: Path | None, kind: Kin
     for remark in found.remarks():
         console.note(remark)
     space = context.analyzer.space
-    with _open_shelf(output, space) as shelf, _names(context) as pool:
+    with _open_shelf(context, output, space) as shelf, _names(context) as pool:
         shelf.belong_to(folder.resolve())
         library = PhotoLibrary(folder, shelf, context.policy)
         _look(library, found, context, is_kept=output is not None)
@@ -152,7 +163,7 @@ def name(context: CommandContext, number: int, person: str, output: Path, force:
     console, analyzer = context.console, context.analyzer
     extras.require("photos")
     with (
-        _open_shelf(output, analyzer.space, must_exist=True) as shelf,
+        _open_shelf(context, output, analyzer.space, must_exist=True) as shelf,
         context.changing_pool(analyzer.space, must_exist=False) as pool,
     ):
         faces = shelf.faces_of(number)
@@ -183,8 +194,8 @@ def name(context: CommandContext, number: int, person: str, output: Path, force:
 @group.command()
 @_output_option
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@settings_options("key_file")
 @json_option
-@click.pass_obj
 def forget(context: CommandContext, output: Path, yes: bool) -> None:
     """Erase everything that was kept and written of a library: embeddings, pages, folders, regions in sidecars.
 
@@ -195,7 +206,7 @@ def forget(context: CommandContext, output: Path, yes: bool) -> None:
     """
     if not yes:
         click.confirm(f"Erase all faces and groups of {output}?", abort=True, err=True)
-    with _open_shelf(output, None, must_exist=True) as shelf:
+    with _open_shelf(context, output, None, must_exist=True) as shelf:
         erase_written(output, shelf, context.console)
         shelf.erase()
     (output / _LOCK_NAME).unlink(missing_ok=True)
@@ -207,7 +218,9 @@ _LOCK_NAME = "library.lock"
 
 
 @contextmanager
-def _open_shelf(output: Path | None, space: EmbeddingSpace | None, *, must_exist: bool = False) -> Iterator[Shelf]:
+def _open_shelf(
+    context: CommandContext, output: Path | None, space: EmbeddingSpace | None, *, must_exist: bool = False
+) -> Iterator[Shelf]:
     """What is kept of a library, which no other process works on meanwhile."""
     if output is None:
         with Shelf(None, space) as shelf:
@@ -222,15 +235,40 @@ def _open_shelf(output: Path | None, space: EmbeddingSpace | None, *, must_exist
     busy = PoolLocked(
         f"{output} is in use", why="another facepool group works on it", fix="Wait until that is done, or end it"
     )
-    with only_writer(output / _LOCK_NAME, 1.0, busy), Shelf(output / FILE_NAME, space) as shelf:
+    key = key_of(context.gallery_address)
+    if space is None and is_plain(output / FILE_NAME):  # it is only erased
+        key = None
+    _check_key(output / FILE_NAME, has_key=key is not None)
+    with only_writer(output / _LOCK_NAME, 1.0, busy), Shelf(output / FILE_NAME, space, key) as shelf:
         yield shelf
+
+
+def _check_key(shelf: Path, *, has_key: bool) -> None:
+    """Keep faces neither plain beside an encrypted pool nor out of reach.
+
+    Raises:
+        PoolNotEncrypted: They were kept before the pool was encrypted.
+        KeyNeeded: They are encrypted, and there is no key.
+    """
+    if has_key and is_plain(shelf):
+        raise PoolNotEncrypted(
+            f"The faces in {shelf} are not encrypted, and the pool is",
+            why="they were kept before it was",
+            fix=f"Erase them, without the key, and run it again: facepool group forget --output {shelf.parent}",
+        )
+    if not has_key and looks_encrypted(shelf):
+        raise KeyNeeded(
+            f"The faces in {shelf} cannot be read without the key of the pool",
+            why="they are encrypted",
+            fix="Name the file of the key with --key-file",
+        )
 
 
 @contextmanager
 def _names(context: CommandContext) -> Iterator[Gallery | None]:
     """The pool, where there is one: it knows names."""
-    address = context.pool_address
-    if isinstance(address, Path) and not exists(address):
+    file = file_of(context.pool_address)
+    if file is not None and not exists(file):
         yield None
         return
     with context.open_pool(context.analyzer.space) as pool:

@@ -66,6 +66,7 @@ _OPTIONS = (
         default=Path("model_faces.npy"),
         show_default=True,
     ),
+    _setting("--key_file", type=_file, help="Key of an encrypted .db file."),
     click.option(
         "--model_ids",
         "ids_path",

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import click
 
+from facepool.cli.commands.other_files import other_key_option, plain_option, to_read, to_write
+from facepool.cli.commands.privacy import also_option
 from facepool.cli.context import MODELS, CommandContext, json_option, settings_options
 from facepool.cli.ui.consent import consent_of
 from facepool.cli.ui.console import counted, people_count, wall_clock
+from facepool.cli.ui.privacy import check_places, say_whether_gone
 from facepool.enroll.reembed import reembed
 from facepool.errors import ConfigError, PoolError, StorageError
 from facepool.gallery import (
@@ -18,6 +21,7 @@ from facepool.gallery import (
     TransferReport,
     check_gallery,
     clean_name,
+    find_name,
     open_foreign,
     open_pool,
     transfer,
@@ -26,6 +30,7 @@ from facepool.gallery import (
 from facepool.gallery.address import PoolAddress, pool_address
 from facepool.gallery.collections import DEFAULT, collections_in
 from facepool.gallery.vectors import check_vectors_of, load, open_vectors
+from facepool.privacy.traces import marks_of
 from facepool.records import consent_record, person_record, template_record
 from facepool.types import Consent, EmbeddingSpace, Person, Template
 
@@ -192,24 +197,45 @@ def merge(context: CommandContext, source: str, target: str) -> None:
 @people.command()
 @click.argument("name")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Look afterwards whether all of it is gone: every place of `facepool privacy report`, and the bytes of files.",
+)
+@also_option
 @settings_options("pool")
-def remove(context: CommandContext, name: str, yes: bool) -> None:
-    """Erase NAME and everything stored about them."""
+@json_option
+def remove(context: CommandContext, name: str, yes: bool, verify: bool, also: tuple[Path, ...]) -> int:
+    """Erase NAME and everything stored about them.
+
+    \b
+    facepool people remove Ada
+    facepool people remove Ada --verify --also /backup
+
+    With --verify, the exit code is 1 where something is left, such as a backup, or could not be looked at.
+    """
+    if also and not verify:
+        raise ConfigError("--also does nothing", why="it says where --verify looks, too", fix="Add --verify")
+    check_places(also)
     with context.changing_pool() as pool:
         count = len(pool.templates(name))
         if not (yes or click.confirm(f"Erase {name} and {counted(count, 'view')} for good?", err=True)):
             raise click.Abort("nothing was erased")
-        remarks = len(pool.notes)
+        remarks, marks = len(pool.notes), marks_of(pool, find_name(name)) if verify else None
         erased = pool.remove(name)
         for remark in pool.notes[remarks:]:
             context.console.note(remark)
+    context.console.emit({"person": name, "erased": erased})
     context.console.say(f"{name} erased, with {counted(erased, 'view')}", "good")
+    return 0 if marks is None else say_whether_gone(context, name, marks, also)
 
 
 @people.command("export")
 @click.argument("target", type=pool_address)
+@other_key_option
+@plain_option
 @settings_options("pool")
-def export_people(context: CommandContext, target: PoolAddress) -> None:
+def export_people(context: CommandContext, target: PoolAddress, other_key_file: Path | None, plain: bool) -> None:
     """Copy everybody into TARGET: a .db file, a model_faces.npy or postgresql://user@host/database.
 
     \b
@@ -217,11 +243,14 @@ def export_people(context: CommandContext, target: PoolAddress) -> None:
     facepool people export model_faces.npy          for other programs; they keep no pictures
     facepool people export postgresql://me@db/faces
 
+    A .db file gets the key of the pool, if that is encrypted.
+
     What is there already stays and is added to. If it is interrupted, run it again: it goes on where it was. At the end
     everybody is compared with their copy, vectors and pictures. Calibrations, and settings, keys and logs of a server,
     are not copied.
     """
     context.warn_of_pool(target)
+    target = to_write(context, target, other_key_file, plain=plain)
     with context.open_pool() as pool, open_pool(target, pool.space) as other, context.noting(other):
         _copy(context, pool, other)
     _tell_of_others(context, context.gallery_address, context.settings.collection, "--collection NAME copies one")
@@ -229,8 +258,9 @@ def export_people(context: CommandContext, target: PoolAddress) -> None:
 
 @people.command("import")
 @click.argument("source", type=pool_address)
+@other_key_option
 @settings_options("pool", "pack", "embedder", "models_dir")
-def import_people(context: CommandContext, source: PoolAddress) -> None:
+def import_people(context: CommandContext, source: PoolAddress, other_key_file: Path | None) -> None:
     """Copy everybody of SOURCE, also a .db file, a model_faces.npy or postgresql://..., into the pool.
 
     People who are in both get the views of both.
@@ -244,6 +274,7 @@ def import_people(context: CommandContext, source: PoolAddress) -> None:
     interrupted, run it again: it goes on where it was. At the end everybody is compared with their copy.
     """
     context.warn_of_pool(source)
+    source = to_read(context, source, other_key_file)
     with context.console.working(f"Looking at {source}"):
         other = open_foreign(source)
     with other:

@@ -10,11 +10,23 @@ import click
 
 from facepool import extras
 from facepool.cli.commands.collections import collections
+from facepool.cli.commands.encryption import decrypt, encrypt, rekey
+from facepool.cli.commands.other_files import file_to_read, file_to_write, other_key_option, plain_option
 from facepool.cli.context import CommandContext, json_option, settings_options
 from facepool.cli.ui.console import counted, people_count
 from facepool.errors import ConfigError, FacepoolError, PoolCorrupt
 from facepool.gallery import Pool, SqlGallery, open_pool
-from facepool.gallery.address import PoolAddress, PostgresAddress, folder_of, make_folder_of
+from facepool.gallery.address import (
+    FileAddress,
+    PoolAddress,
+    PostgresAddress,
+    at,
+    file_of,
+    folder_of,
+    key_of,
+    make_folder_of,
+    path_of,
+)
 from facepool.gallery.backup import (
     Backup,
     Comparison,
@@ -38,14 +50,19 @@ def pool() -> None:
 
 
 pool.add_command(collections)
+pool.add_command(encrypt)
+pool.add_command(decrypt)
+pool.add_command(rekey)
 
 
 @pool.command("backup")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("-f", "--force", is_flag=True, help="Write over a file of that name.")
+@other_key_option
+@plain_option
 @settings_options("pool")
 @json_option
-def backup_pool(context: CommandContext, file: Path, force: bool) -> None:
+def backup_pool(context: CommandContext, file: Path, force: bool, other_key_file: Path | None, plain: bool) -> None:
     """Copy all people of the pool into FILE, verified, whoever uses the pool meanwhile.
 
     \b
@@ -60,17 +77,20 @@ def backup_pool(context: CommandContext, file: Path, force: bool) -> None:
     into it. It has names, vectors, pictures, calibration and what is kept of who was seen, but no keys, cameras or logs
     of a server: what was removed or erased there is not to come back.
 
+    The backup of an encrypted pool is encrypted with the same key: without it, it cannot be restored either.
+
     Whoever is erased from the pool stays in its backups: delete those after the time that you have promised.
 
     Of a pool in PostgreSQL, pg_dump copies keys and logs of its servers, too.
     """
-    console, files = context.console, _files_of(context, context.gallery_address, file)
+    target_of_all = file_to_write(context, file, other_key_file, plain=plain)
+    console, files = context.console, _files_of(context, context.gallery_address, target_of_all)
     for name, target in files.items():
-        if target != file:
+        if target != target_of_all:
             make_folder_of(target)
         with context.for_collection(name).open_pool() as gallery, console.measuring("Copying") as report:
             contents = back_up(_in_sql(gallery), target, replace=force, report=report)
-        record = {"backup": str(target), **_record(contents), "bytes": target.stat().st_size}
+        record = {"backup": str(target), **_record(contents), "bytes": path_of(target).stat().st_size}
         console.emit({**record, "collection": name})
         console.say(f"{_told(contents)}{_of(name, files)} copied to {target}", "good")
     _tell_of_others(context, files, "Not copied")
@@ -85,9 +105,12 @@ def backup_pool(context: CommandContext, file: Path, force: bool) -> None:
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--with-erased", is_flag=True, help="Bring people and views back, too, who were erased since the backup.")
 @click.option("--keep/--no-keep", "keeps", default=True, help="Keep the pool as it was beside it; see below.  [keep]")
+@other_key_option
 @settings_options("pool")
 @json_option
-def restore_pool(context: CommandContext, file: Path, yes: bool, with_erased: bool, keeps: bool) -> None:
+def restore_pool(
+    context: CommandContext, file: Path, yes: bool, with_erased: bool, keeps: bool, other_key_file: Path | None
+) -> None:
     """Put the people of FILE into the place of those of the pool, after asking.
 
     \b
@@ -108,14 +131,17 @@ def restore_pool(context: CommandContext, file: Path, yes: bool, with_erased: bo
     A backup of several collections is restored to all of them, one after the other; with --collection, FILE is the
     backup of one of them. Collections that are not in the backup stay as they are.
     """
-    console, files = context.console, _files_of(context, file, file)
+    backup_address = file_to_read(context, file, other_key_file)
+    console, files = context.console, _files_of(context, backup_address, backup_address)
     with ExitStack() as stack:
         backups = {}
         for name, source in files.items():  # all of them, before anything is restored
             address = context.for_collection(name).pool_address
             make_folder_of(address)
+            folder, is_secret = folder_of(address), key_of(address) is not None
             with console.measuring("Verifying") as report:
-                backup = backups[name] = stack.enter_context(opened_backup(source, folder_of(address), report))
+                opening = opened_backup(source, folder, report, secret=is_secret)
+                backup = backups[name] = stack.enter_context(opening)
             console.note(f"{source}: {_told(backup.contents)}, {backup.contents.space or 'of an unknown model'}")
         for name, backup in backups.items():
             _restore_one(context.for_collection(name), backup, yes=yes, with_erased=with_erased, keeps=keeps)
@@ -159,7 +185,7 @@ def index_pool(context: CommandContext, drop: bool) -> None:
     console.say(f"The index of {address} is {outcome}", "good")
 
 
-def _files_of(context: CommandContext, gallery: PoolAddress, file: Path) -> dict[str, Path]:
+def _files_of(context: CommandContext, gallery: PoolAddress, file: FileAddress) -> dict[str, FileAddress]:
     """The file of each collection of a backup: that of the one that was named, or those of all that there are.
 
     Args:
@@ -170,7 +196,7 @@ def _files_of(context: CommandContext, gallery: PoolAddress, file: Path) -> dict
     if "collection" in context.settings.model_fields_set:
         return {context.settings.collection: file}
     files = {name: collection_address(file, name) for name in collections_in(gallery)}
-    return {name: path for name, path in files.items() if isinstance(path, Path)}
+    return {name: one for name, one in files.items() if not isinstance(one, PostgresAddress)}
 
 
 def _of(name: str, names: Collection[str]) -> str:
@@ -188,7 +214,7 @@ def _restore_one(context: CommandContext, backup: Backup, *, yes: bool, with_era
     try:
         outcome = _restore(context, backup, yes=yes, with_erased=with_erased, keeps=keeps)
     except PoolCorrupt as error:
-        if not isinstance(address, Path):
+        if isinstance(address, PostgresAddress):
             raise
         outcome = _replace_damaged(context, address, backup, error, yes=yes)
     people, views = people_count(int(str(outcome["people"]))), counted(int(str(outcome["templates"])), "view")
@@ -207,11 +233,12 @@ def _restore(
         _tell(context, changes, with_erased=with_erased)
         if before and not yes:
             _ask(_question(backup, address, before))
-        kept = kept_before_restoring(address) if keeps and before and isinstance(address, Path) else None
+        pool_file = file_of(address)
+        kept = kept_before_restoring(pool_file) if keeps and before and pool_file is not None else None
 
         def keep_it(target: Path) -> None:
             with _in_sql(open_pool(address)) as unchanged, console.measuring("Keeping the pool as it was") as report:
-                back_up(unchanged, target, replace=True, with_sightings=False, report=report)
+                back_up(unchanged, at(target, address), replace=True, with_sightings=False, report=report)
 
         with console.measuring("Restoring") as report, context.noting(gallery):
             restore(
@@ -296,7 +323,7 @@ def _record(contents: Contents) -> dict[str, object]:
 
 
 def _replace_damaged(
-    context: CommandContext, path: Path, backup: Backup, error: PoolCorrupt, *, yes: bool
+    context: CommandContext, address: FileAddress, backup: Backup, error: PoolCorrupt, *, yes: bool
 ) -> dict[str, object]:
     """Restore a backup in place of a file that can be read no more; what became of it, for programs."""
     console = context.console
@@ -304,10 +331,10 @@ def _replace_damaged(
     if not yes:
         _ask(f"Put the {people_count(backup.contents.people)} of {backup.path} there?")
     with console.measuring("Restoring") as report:
-        aside = replace_damaged(path, backup, error, report=report)
+        aside = replace_damaged(address, backup, error, report=report)
     console.note(f"The damaged file is {aside} now, until anybody is erased")
-    _log(context, path, counted(backup.contents.templates, "view"))
-    return {"restored": str(path), **_record(backup.contents), "kept": str(aside)}
+    _log(context, address, counted(backup.contents.templates, "view"))
+    return {"restored": str(address), **_record(backup.contents), "kept": str(aside)}
 
 
 def _erased_by_server(gallery: Pool, names: Collection[str]) -> frozenset[str]:
@@ -321,14 +348,14 @@ def _erased_by_server(gallery: Pool, names: Collection[str]) -> frozenset[str]:
         return Audit(store, lambda _name: None).erased_of(names)
 
 
-def _log(context: CommandContext, path: Path, detail: str) -> None:
+def _log(context: CommandContext, address: FileAddress, detail: str) -> None:
     """Leave an entry in the audit log of a server, if there is one; a pool that was damaged could leave no notice."""
-    if not logs_beside(path).exists() or extras.missing("server"):
+    if not logs_beside(address).exists() or extras.missing("server"):
         return
     from facepool.web.services.store import insert_entry, open_store  # noqa: PLC0415 -- an extra
 
     try:
-        with closing(open_store(path)) as store, store.transaction() as db:
+        with closing(open_store(address)) as store, store.transaction() as db:
             insert_entry(db, COMMAND_LINE, "restored the pool", detail=detail)
     except FacepoolError as error:
         context.console.note(f"The audit log was not told: {error}")

@@ -34,7 +34,18 @@ from facepool.files import storage_errors
 from facepool.gallery import Pool, open_pool
 from facepool.groups.keeper import SightingKeeper, UnknownReturned
 from facepool.groups.learn import Learning, Suggested, Suggester, Why
-from facepool.overlay import Canvas, Painter, PresencePanel, Present, label_of, live_labels
+from facepool.overlay import (
+    Canvas,
+    Painter,
+    PresencePanel,
+    Present,
+    challenge_labels,
+    label_of,
+    live_labels,
+    mark_challenges,
+    outcome_words,
+)
+from facepool.recognize.challenges import ChallengeOptions
 from facepool.recognize.events import Event, LiveView
 from facepool.recognize.live import LiveRecognizer, LiveSession
 from facepool.recognize.pictures import RecognizedFaces, Recognizer
@@ -68,7 +79,10 @@ class Outputs:
 @click.command()
 @more_sources
 @source_option
-@settings_options("pool", "rotate", "every", *EVENTS, *DECISION, *SEARCH, *LIVE, *KEEPING, *MODELS, *DETECTION)
+@settings_options(
+    "pool", "rotate", "every", *EVENTS, *DECISION, *SEARCH, *LIVE, "require_live", *KEEPING, *MODELS, *DETECTION
+)
+@click.option("--partial", is_flag=True, help="With --require-live, for people who cannot turn their head far; weaker.")
 @click.option("--window/--headless", default=None, help="Show a window or not; by default for anything that moves.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Keep annotated frames: a video, a picture or a folder."
@@ -79,6 +93,7 @@ def recognize(
     context: CommandContext,
     sources: tuple[str, ...],
     more: tuple[str, ...],
+    partial: bool,
     window: bool | None,
     output: Path | None,
     save_crops: Path | None,
@@ -95,17 +110,38 @@ def recognize(
     facepool recognize -s rtsp://host/stream --headless --json
     facepool recognize --webhook http://home/hook     tell another program who comes and goes
     facepool recognize --keep-unknown                 keep strangers, to name them: facepool unknown list
+    facepool recognize --require-live                 name nobody who has not looked where they were asked to
     """
     outputs = Outputs(output, save_crops)
     context.warn_of_passwords(*in_arguments(sources), *more)
-    return recognize_sources((*sources, *more) or ("0",), context, outputs, window=window)
+    challenge = ChallengeOptions(partial=partial) if context.settings.require_live else None
+    if partial and challenge is None:
+        raise ConfigError("--partial is about how people show that they are alive", fix="Add --require-live")
+    return recognize_sources((*sources, *more) or ("0",), context, outputs, challenge, window=window)
 
 
-def recognize_sources(named: tuple[str, ...], context: CommandContext, outputs: Outputs, *, window: bool | None) -> int:
-    """Recognize everybody in some sources, one after the other."""
+def recognize_sources(
+    named: tuple[str, ...],
+    context: CommandContext,
+    outputs: Outputs,
+    challenge: ChallengeOptions | None = None,
+    *,
+    window: bool | None,
+) -> int:
+    """Recognize everybody in some sources, one after the other.
+
+    Raises:
+        ConfigError: People have to show that they are alive, and one of the sources is pictures.
+    """
     console, settings = context.console, context.settings
     painter, sources = Painter(), Sources(named, context)
     sources.check(window)
+    if challenge is not None and any(map(sources.is_pictures, sources.all)):
+        raise ConfigError(
+            "Nobody in a picture can show that they are alive",
+            why="--require-live asks people to turn their head",
+            fix="Name cameras and videos, or leave out --require-live (require_live in the settings)",
+        )
     with ExitStack() as stack:
         event_output = stack.enter_context(_EventOutput.of(context, outputs.crops))
         pool = stack.enter_context(context.open_pool(context.analyzer.space, must_exist=not settings.keep_unknown))
@@ -121,7 +157,7 @@ def recognize_sources(named: tuple[str, ...], context: CommandContext, outputs: 
         keeper = None
         if settings.keeps_faces:
             keeper = stack.enter_context(_keeping(context, pool, event_output))
-        live_options = settings.live_options(keep_crops=outputs.crops is not None)
+        live_options = settings.live_options(keep_crops=outputs.crops is not None, challenge=challenge)
         for named_source in sources.all:
             with sources.report_errors(), sources.open(named_source) as source:
                 _check_recording(outputs.recording, source, sources)
@@ -342,14 +378,16 @@ def _recognize_moving(
     Raises:
         InputError: The source broke. The events of everybody who was in view are out before that.
     """
-    presence, panel, outages = Presence(), PresencePanel(painter), _Outages(console)
+    presence, panel, outages, asked = Presence(), PresencePanel(painter), _Outages(console), Asked()
 
     def draw(view: LiveView, canvas: Canvas) -> Image:
         hud = () if view.outage is None else (view.outage.words, canvas.keys)
-        return panel.draw(canvas.paint(painter, live_labels(view), hud), presence.people())
+        labels = [*live_labels(view), *challenge_labels(view)]
+        painted = mark_challenges(canvas.paint(painter, labels, hud), view, canvas)
+        return panel.draw(painted, presence.people())
 
-    def say(change: str | None) -> None:
-        if change is not None:
+    def say(*changes: str | None) -> None:
+        for change in filter(None, changes):
             minutes, seconds = divmod(presence.now_s, 60)
             console.say(f"{minutes:02.0f}:{seconds:04.1f}  {change}")
 
@@ -367,12 +405,35 @@ def _recognize_moving(
                     console.emit(record)
                 session.report(frame, view)
                 outages.update(view)
-                say(presence.update(view))
+                say(*asked.update(view), presence.update(view))
                 counter.step()
         except InputError:
             end()
             raise
         end()
+
+
+class Asked:
+    """Says what faces are asked to do to show that they are alive, each thing once, and what came of it."""
+
+    def __init__(self) -> None:
+        self._asked: dict[int, tuple[int, str]] = {}
+
+    def update(self, view: LiveView) -> list[str]:
+        """Take in one frame; a line for each thing that is new."""
+        lines = [
+            f"Face {event.track}: {outcome_words(event.liveness)}"
+            for event in view.events
+            if event.kind == "challenged" and event.liveness is not None
+        ]
+        asked = {
+            int(track): (step.number, step.hint.text)
+            for track, step in zip(view.track_ids, view.challenges, strict=False)
+            if step is not None
+        }
+        new = {track: text for track, (number, text) in asked.items() if self._asked.get(track) != (number, text)}
+        self._asked = asked
+        return lines + [f"Face {track}: {text}" for track, text in new.items()]
 
 
 class _Outages:
@@ -439,9 +500,10 @@ class Presence:
                 self._guests[event.track] = _Guest(event.time_s)
         for track, decision in zip(view.track_ids, view.decisions, strict=True):
             guest = self._guests.get(int(track))
-            if guest is not None and decision is not None:
+            if guest is not None and decision is not None and decision.reason != "not_live":
                 guest.name, guest.decided = decision.person, True
-        self._tentative = Counter(decision.person or UNKNOWN for decision in view.tentative if decision is not None)
+        tentative = [decision for decision in view.tentative if decision is not None and decision.reason != "not_live"]
+        self._tentative = Counter(decision.person or UNKNOWN for decision in tentative)
         if not self._seen() and (self._guests or len(view)):
             return None  # somebody is there, and nobody knows yet who
         return self._state()

@@ -19,6 +19,7 @@ from facepool.cli.context import (
     json_option,
     settings_options,
 )
+from facepool.cli.ui.challenge import ChallengeScreen
 from facepool.cli.ui.consent import consent_of
 from facepool.cli.ui.console import Console, counted, people_count
 from facepool.cli.ui.look_alikes import discarded, resolve_found, resolve_named, say_look_alikes
@@ -39,7 +40,7 @@ from facepool.enroll.session import EnrollmentSession
 from facepool.errors import ConfigError, InputError, PersonFull
 from facepool.gallery import Gallery
 from facepool.overlay import Painter
-from facepool.records import coverage_record, look_alike_record
+from facepool.records import coverage_record, liveness_record, look_alike_record
 from facepool.types import Consent, Frame
 from facepool.window import Window
 
@@ -56,6 +57,7 @@ class RegisterOptions:
         report: Where the report's picture goes; None for nowhere.
         force: Store although the face speaks against it; everybody who looks alike is somebody else.
         consent: To what they have agreed; None: nothing is kept of it.
+        live: They do a random challenge first.
     """
 
     partial: bool = False
@@ -65,6 +67,7 @@ class RegisterOptions:
     report: Path | None = None
     force: bool = False
     consent: Consent | None = None
+    live: bool = False
 
     @property
     def about_scans(self) -> list[str]:
@@ -75,6 +78,7 @@ class RegisterOptions:
             "--same-as": self.same_as,
             "--different-from": self.different_from,
             "--report": self.report,
+            "--live": self.live,
         }
         return [option for option, value in given.items() if value]
 
@@ -93,6 +97,12 @@ class RegisterOptions:
                 f"{self.about_scans[0]} cannot be used with pictures",
                 why="it is about a scan, in which a head turns",
                 fix="Name a camera or a video, or leave it out",
+            )
+        if self.live and pictures:
+            raise ConfigError(
+                "--live cannot be used with pictures",
+                why="they would be stored although nobody was there",
+                fix="Register the pictures in a command of their own",
             )
         if self.appearance and pictures:
             raise ConfigError(
@@ -121,6 +131,11 @@ class LeftOut:
 @click.option(
     "--partial", is_flag=True, help="Accept any coverage, for people who cannot turn or keep still; marked as partial."
 )
+@click.option(
+    "--live",
+    is_flag=True,
+    help="First ask to look here and there, in an order that nobody can foresee; with --partial less, which is weaker.",
+)
 @click.option("--appearance", default="", metavar="NAME", help="Another look of the person, for example glasses.")
 @click.option(
     "--same-as", multiple=True, metavar="NAME", help="Who looks alike in the pool is this person, and gets the views."
@@ -148,6 +163,7 @@ def register(
     sources: tuple[str, ...],
     more: tuple[str, ...],
     partial: bool,
+    live: bool,
     appearance: str,
     same_as: tuple[str, ...],
     different_from: tuple[str, ...],
@@ -163,6 +179,7 @@ def register(
     facepool register Ada                            with the camera: look straight ahead, then around
     facepool register Ada -s ada.mp4                 from a video in which Ada looks around
     facepool register Ada --partial                  as far as Ada can turn
+    facepool register Ada --live                     only after Ada has shown to be there, and no picture of her
     facepool register Ada --appearance glasses       a second look of the same person
     facepool register Ada ada1.jpg ada2.jpg          from pictures
     facepool register -s people/                     everybody in people/NAME/*.jpg and people/NAME.jpg
@@ -173,6 +190,9 @@ def register(
     Ctrl-C saves nothing. People of the pool who look alike are shown before saving: you say whether they are the same
     person.
 
+    A flat picture that is scanned instead of a head is told of, and with --live refused. A mask, a face that is
+    swapped in the camera's picture, and a film made to measure while the challenge runs are beyond what that can tell.
+
     Of pictures, only views that differ from what is stored of the person are kept. A picture with two faces is not
     stored, nor is a face that belongs to somebody else.
     """
@@ -181,7 +201,7 @@ def register(
     if name is not None and not named and Path(name).exists():
         raise _name_forgotten(name)
     agreed = consent_of(consent, consent_method) if consent is not None else None
-    options = RegisterOptions(partial, appearance, same_as, different_from, report, force, agreed)
+    options = RegisterOptions(partial, appearance, same_as, different_from, report, force, agreed, live)
     if report is not None:
         check_report_name(report)
     if name is None:
@@ -208,6 +228,7 @@ def register_person(
         ScanIncomplete: Too many directions are missing.
         NoFace: There was no good face.
         IdentityConflict: Somebody looks alike, and nobody can be asked; or the face is that of somebody else.
+        NotLive: The challenge was not passed, or what was scanned is flat.
         click.Abort: The user would rather store nothing.
     """
     console, painter = context.console, Painter()
@@ -225,7 +246,7 @@ def register_person(
         scan, tally = ScanScreen(session, painter, console), PictureTally()
         screen = stack.enter_context(Window())  # one for all sources; it opens with the first picture
         try:
-            pictures = _look_at(sources, scan, screen, painter, in_window=window is not False)
+            pictures = _look_at(sources, session, scan, screen, painter, console, in_window=window is not False)
             screen.close()  # nobody looks at it while a question is asked
             look_alikes = _finish_scan(session, scan, options, console) if scan.tally.frames else ()
             for source in pictures:
@@ -248,6 +269,7 @@ def register_person(
                     "look_alikes": [look_alike_record(alike) for alike in look_alikes],
                     "outcomes": dict(scan.tally.outcomes),
                 }
+                | ({} if session.liveness is None else {"liveness": liveness_record(session.liveness)})
                 | ({"pictures": tally.record()} if pictures else {})
             )
             for remark in (*scan.tally.remarks(), *tally.remarks()):
@@ -268,7 +290,11 @@ def register_person(
 def new_session(name: str, context: CommandContext, pool: Gallery, options: RegisterOptions) -> EnrollmentSession:
     """The registration of one person with the options of the settings and of the command line."""
     enroll_options = context.settings.enroll_options(
-        force=options.force, appearance=options.appearance, partial=options.partial, consent=options.consent
+        force=options.force,
+        appearance=options.appearance,
+        partial=options.partial,
+        live=options.live,
+        consent=options.consent,
     )
     return EnrollmentSession(name, context.analyzer, pool, context.policy, enroll_options)
 
@@ -287,7 +313,14 @@ def _check_room(session: EnrollmentSession) -> None:
 
 
 def _look_at(
-    sources: Sources, scan: ScanScreen, screen: Window, painter: Painter, *, in_window: bool
+    sources: Sources,
+    session: EnrollmentSession,
+    scan: ScanScreen,
+    screen: Window,
+    painter: Painter,
+    console: Console,
+    *,
+    in_window: bool,
 ) -> list[FrameSource]:
     """Scan what moves; put pictures aside until it is known whose they are."""
     pictures: list[FrameSource] = []
@@ -302,8 +335,28 @@ def _look_at(
                 continue
             with source:
                 screen.mirrored = source.live  # people before a camera expect a mirror
-                scan.run(source, Viewer(painter, screen if in_window else None), in_window=in_window)
+                viewer = Viewer(painter, screen if in_window else None)
+                if not _has_shown_to_be_there(session, source, viewer, painter, console, in_window=in_window):
+                    continue
+                scan.run(source, viewer, in_window=in_window)
+    session.check_live()
     return pictures
+
+
+def _has_shown_to_be_there(
+    session: EnrollmentSession,
+    source: FrameSource,
+    viewer: Viewer,
+    painter: Painter,
+    console: Console,
+    *,
+    in_window: bool,
+) -> bool:
+    """Challenge the person before a source, where that is asked for; whether they may be scanned."""
+    if session.is_challenged:
+        screen = ChallengeScreen(session.challenge, painter, console, title=session.name, headless=not in_window)
+        screen.run(source, viewer)
+    return not session.options.live or (session.liveness is not None and session.liveness.passed)
 
 
 def _finish_scan(

@@ -18,6 +18,7 @@ from facepool.cli.context import (
     EVENTS,
     FRIGATE,
     KEEPING,
+    KEEPING_LOGS,
     LIVE,
     MODELS,
     REGISTRATION,
@@ -32,7 +33,7 @@ from facepool.cli.signals import leave_no_core
 from facepool.cli.ui.console import Console
 from facepool.config import Settings
 from facepool.errors import ConfigError, PathMissing
-from facepool.gallery.address import PoolAddress, PostgresAddress, make_folder_of
+from facepool.gallery.address import PoolAddress, PostgresAddress, key_of, make_folder_of
 from facepool.gallery.collections import has_collection, unknown_collection
 from facepool.runtime import work_side_by_side
 from facepool.threads import default_threads
@@ -81,13 +82,6 @@ _LEAST_DECODERS, _MOST_DECODERS = 2, 4
     "--request-timeout", type=click.FloatRange(min=1), default=DEADLINE_S, show_default=True, help="In seconds."
 )
 @click.option(
-    "--keep-activity",
-    type=click.FloatRange(min=0),
-    default=30,
-    show_default=True,
-    help="Days; who was seen when, at most a million entries.",
-)
-@click.option(
     "--workers",
     type=click.IntRange(1, _MOST_WORKERS),
     default=1,
@@ -116,7 +110,9 @@ _LEAST_DECODERS, _MOST_DECODERS = 2, 4
     *DECISION,
     *SEARCH,
     *LIVE,
+    "require_live",
     *KEEPING,
+    *KEEPING_LOGS,
     *REGISTRATION,
 )
 def serve(
@@ -130,7 +126,6 @@ def serve(
     rate_limit: str,
     max_request: int,
     request_timeout: float,
-    keep_activity: float,
     open_collections: int,
     open_browser: bool,
     workers: int,
@@ -147,6 +142,7 @@ def serve(
     All collections of the pool are served. --collection says which is meant by requests that name none and whose key
     is bound to none; --camera and --frigate are that one's.
     """
+    context.put_key_into_settings()
     settings, console = context.settings, context.console
     _check_workers(workers, settings.pool)
     context.make_folder()
@@ -165,7 +161,6 @@ def serve(
         rate_limit=rate_limit,
         most_bytes=max_request * _MIB,
         deadline_s=request_timeout,
-        activity_days=keep_activity,
         workers=workers,
         most_collections=open_collections,
     )
@@ -177,7 +172,8 @@ def serve(
             console.say(f"facepool is at {address}")
             if others:
                 console.note(f"In the network it is at {', '.join(others)}")
-            console.note(f"People are kept in {settings.pool}. Ctrl-C ends.")
+            how = ", encrypted" if key_of(settings.pool) is not None else ""
+            console.note(f"People are kept in {settings.pool}{how}. Ctrl-C ends.")
             if settings.allow_origin and not news["keys_required"]:
                 console.note(
                     f"Scripts of {', '.join(settings.allow_origin)} may do everything, because no key is needed: "
@@ -211,7 +207,6 @@ class _Plan:
     rate_limit: str
     most_bytes: int
     deadline_s: float
-    activity_days: float
     workers: int
     most_collections: int
 
@@ -224,7 +219,6 @@ def _serve(context: CommandContext, plan: _Plan, listener: socket.socket, starte
         keys_always=plan.keys_always,
         pinned=frozenset(context.given),
         models=tuple(map(context.store().resolve, context.models_in_use)),
-        activity_days=plan.activity_days,
         limits=Limits(plan.rate_limit),
         decoders=None if plan.workers == 1 else max(_LEAST_DECODERS, min(share, _MOST_DECODERS)),
         workers=plan.workers,

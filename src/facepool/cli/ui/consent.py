@@ -1,16 +1,10 @@
-"""To what somebody has agreed, as commands are told it: the text itself, or the file that has it."""
+"""To what somebody has agreed, as commands are told it."""
 
 import getpass
-from pathlib import Path
 
-from facepool.errors import InputError, PathMissing
-from facepool.files import exists
-from facepool.gallery.consents import TEXT_LIMIT, clean_consent
+from facepool.gallery.consents import clean_consent, text_of
 from facepool.gallery.notices import COMMAND_LINE
 from facepool.types import Consent
-
-_ENDINGS = frozenset({".txt", ".md", ".text"})
-_MOST_BYTES = 4 * TEXT_LIMIT
 
 
 def consent_of(told: str, method: str = "", given_at: str = "") -> Consent:
@@ -26,26 +20,7 @@ def consent_of(told: str, method: str = "", given_at: str = "") -> Consent:
         PathMissing: It is the name of a file that is not there.
         InputError: The file is no text.
     """
-    return clean_consent(Consent(_text_of(told), _user(), given_at, method))
-
-
-def _text_of(told: str) -> str:
-    if "\n" in told or len(told) > 255:
-        return told
-    path = Path(told)
-    if not (exists(path) and path.is_file()):
-        if path.suffix.lower() in _ENDINGS and " " not in told:
-            raise PathMissing(
-                f"There is no file {path}", fix="Check the spelling of --consent, or give the text in its place"
-            )
-        return told
-    try:
-        with path.open("rb") as file:
-            return file.read(_MOST_BYTES + 1).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"The text of the consent cannot be read from {path}", why="it is no UTF-8 text", fix="Save it as UTF-8"
-        ) from error
+    return clean_consent(Consent(text_of(told), _user(), given_at, method))
 
 
 def _user() -> str:

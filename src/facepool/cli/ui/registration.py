@@ -233,6 +233,8 @@ def say_coverage(coverage: Coverage, console: Console) -> None:
     advice = coverage_advice(coverage)
     if advice:
         console.say(advice, "yellow")
+    if coverage.motion == "flat":
+        console.say("It moved like a flat picture, not like a head.", "yellow")
 
 
 _CHECK_MARK_S = 1.0

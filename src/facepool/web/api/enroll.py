@@ -1,6 +1,8 @@
 """``/v1/enroll``: a browser sends what its camera sees, and follows the guided scan of one person.
 
-The first message is ``{"do": "start", "person": "Ada", "appearance": "", "partial": false}``. Then come frames, as
+The first message is ``{"do": "start", "person": "Ada", "appearance": "", "partial": false}``, and ``"consent": true``
+where the person has agreed to ``consent_text`` of ``/v1/system``, which is recorded; ``"liveness"`` may have the token
+of their liveness check, and has to where the server asks for one. Then come frames, as
 ``facepool.web.api.live`` says, each answered with ``{"type": "scan", "frame": 7, "phase": ..., "hint": ...,
 "ring": [...], "can_finish": ...}``, and, at any time, commands:
 
@@ -29,11 +31,14 @@ from facepool.gallery.checks import NAME_LIMIT
 from facepool.records import bbox_record, look_alike_record, rounded
 from facepool.types import Frame
 from facepool.web.api.live import Message, SentFrame, converse, dropped, error_message
-from facepool.web.middleware.authentication import Enrolling
+from facepool.web.api.proof import LONGEST_TOKEN, Proof
+from facepool.web.middleware.authentication import Enrolling, share_of
 from facepool.web.problems import InvalidRequest, ServerBusy
 from facepool.web.services import CurrentServices, Services
+from facepool.web.services.consent import agreed
 from facepool.web.services.decoding import FRAME_LIMITS
 from facepool.web.services.keys import Caller
+from facepool.web.services.liveness.results import LivenessOther, PassedCheck
 from facepool.web.services.people import best_view
 
 router = APIRouter(tags=["enroll"])
@@ -54,6 +59,10 @@ class Start(_Command):
     appearance: Annotated[str, Field(max_length=NAME_LIMIT)] = ""
     partial: bool = False
     force: bool = False
+    consent: bool = False
+    """They have agreed to the text of the server's settings, which is recorded."""
+    liveness: Annotated[str, Field(max_length=LONGEST_TOKEN)] = ""
+    """The token of a liveness check that they have made."""
 
 
 class Finish(_Command):
@@ -90,15 +99,18 @@ _COMMANDS: TypeAdapter[ScanCommand] = TypeAdapter(ScanCommand)
 @router.websocket("/v1/enroll")
 async def enroll(socket: WebSocket, services: CurrentServices, caller: Enrolling) -> None:
     """Scan one person before a browser's camera."""
-    await converse(socket, services, caller, "enroll", lambda: _Enroller(services, caller))
+    client = share_of(socket, caller)
+    await converse(socket, services, caller, "enroll", lambda: _Enroller(services, caller, client))
 
 
 class _Enroller:
     """Scans the person before one browser's camera. Nothing reaches the pool before ``store``."""
 
-    def __init__(self, services: Services, caller: Caller) -> None:
+    def __init__(self, services: Services, caller: Caller, client: str) -> None:
         self._services = services
         self._caller = caller
+        self._proof = Proof(services, client)
+        self._seen: PassedCheck | None = None
         self._pool = services.pool.open()
         self._session: EnrollmentSession | None = None
         self._reported = False
@@ -129,7 +141,11 @@ class _Enroller:
             raise InvalidRequest("The first message has to say whom to scan", why=_why(error)) from error
         services = self._services
         options = services.settings.enroll_options(
-            appearance=wanted.appearance, partial=wanted.partial, force=wanted.force, keep_pictures=True
+            appearance=wanted.appearance,
+            partial=wanted.partial,
+            force=wanted.force,
+            keep_pictures=True,
+            consent=agreed(services, self._caller, wanted.consent),
         )
         session = EnrollmentSession(wanted.person, services.engine.analyzer, self._pool, services.policy, options)
         if session.room == 0:
@@ -138,6 +154,7 @@ class _Enroller:
                 why=f"they are {options.max_templates}",
                 fix="Remove some first, or name another look",
             )
+        self._seen = self._proof.take(wanted.liveness)
         return session
 
     def _look(self, session: EnrollmentSession, sent: SentFrame) -> Message:
@@ -167,10 +184,23 @@ class _Enroller:
             case Resolve():
                 session.resolve(command.person, command.resolution)
                 return report_message(session, self._pool)
+        self._check_person(session)
         with self._services.people.changing(self._caller, self._pool):
             stored = session.commit()
+        self._proof.note(self._caller, "registered live", self._seen, session.person)
         self.over = True
         return {"type": "stored", "person": session.person, "stored": stored}
+
+    def _check_person(self, session: EnrollmentSession) -> None:
+        """Refuse somebody else than who has made the check, by the view straight ahead: a scan shows one person."""
+        seen = self._seen
+        if seen is None or any(self._proof.shows(seen, view.sample.embedding) for view in session.views[:1]):
+            return
+        raise LivenessOther(
+            f"{session.person} was not registered",
+            why="this is not the person who has made the liveness check",
+            fix="Let the same person make the check and the scan",
+        )
 
 
 def step_message(frame: Frame, step: ScanStep) -> Message:
@@ -193,6 +223,7 @@ def step_message(frame: Frame, step: ScanStep) -> Message:
         "steady": round(step.steady, 3),
         "coverage": round(step.coverage, 4),
         "can_finish": step.can_finish,
+        "motion": step.motion,
         "bbox": None if step.box is None else bbox_record(step.box),
         "size": [width, height],
     }
@@ -211,6 +242,7 @@ def report_message(session: EnrollmentSession, pool: Pool) -> Message:
         "person": session.person,
         "appearance": coverage.appearance,
         "partial": coverage.partial,
+        "motion": coverage.motion,
         "views": len(stored),
         "room": session.room,
         "quality": round(statistics.median(view.quality for view in stored), 1) if stored else None,

@@ -36,6 +36,7 @@ from facepool.recognize.live import LiveSession
 from facepool.recognize.sightings import TrackSighting
 from facepool.records import event_record, live_records
 from facepool.types import Frame
+from facepool.web.api.proof import NO_CHECK_NEEDED
 from facepool.web.hiding import hidden_folders
 from facepool.web.middleware.authentication import ENDED, SIGN_IN_AGAIN, ConnectionCheck, Recognizing, share_of
 from facepool.web.problems import TRY_LATER, ServerBusy
@@ -85,11 +86,13 @@ class SentFrame:
         number: The client's own, for the answer.
         time_s: When it was captured, by the client's clock.
         picture: JPEG, or any other format that pictures may have.
+        came_s: When it was here, by the server's monotonic clock, which no client sets.
     """
 
     number: int
     time_s: float
     picture: bytes = field(repr=False)
+    came_s: float = field(default=0.0, compare=False)
 
 
 def parse_frame(message: bytes) -> SentFrame:
@@ -109,7 +112,7 @@ def parse_frame(message: bytes) -> SentFrame:
         raise BadMessage("A frame has no usable number", why=f"it is {number}", fix="Count from 0")
     if not math.isfinite(time_s):
         raise BadMessage("A frame has no time", why=f"it is {time_s}", fix="Send seconds as a 64-bit float")
-    return SentFrame(number, time_s, message[_HEAD.size :])
+    return SentFrame(number, time_s, message[_HEAD.size :], time.monotonic())
 
 
 class Budget:
@@ -357,7 +360,7 @@ _EVENT_FIELDS = (
 )
 
 
-@router.websocket("/v1/live")
+@router.websocket("/v1/live", dependencies=[NO_CHECK_NEEDED])
 async def live(socket: WebSocket, services: CurrentServices, caller: Recognizing) -> None:
     """Recognize the people before a browser's camera."""
     await converse(socket, services, caller, "recognize", lambda: _BrowserCamera(services))

@@ -3,9 +3,10 @@
 import io
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import PurePath
 from typing import Annotated
 from uuid import UUID
@@ -21,9 +22,10 @@ from facepool.faces.analyze import Faces
 from facepool.gallery import Details, Pool, clean_name, find_name
 from facepool.gallery.checks import NAME_LIMIT, unknown_person
 from facepool.gallery.details import EXTERNAL_ID_LIMIT, TAG_LIMIT
-from facepool.records import Record, rounded, template_record
-from facepool.types import Frame, Image, Person, Template
+from facepool.records import Record, consent_record, rounded, template_record
+from facepool.types import Floats, Frame, Image, Person, Template
 from facepool.web.api.pictures import REQUEST_BODY, AnalyzedPicture, SentPicture, SentPictures, looked_at_each
+from facepool.web.api.proof import LiveProof
 from facepool.web.api.schemas import (
     JPEG,
     ZIP,
@@ -45,6 +47,7 @@ from facepool.web.middleware.authentication import Enrolling, Recognizing, Share
 from facepool.web.middleware.paths import NAME
 from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices, Services
+from facepool.web.services.consent import agreed
 from facepool.web.services.keys import Caller
 from facepool.web.services.people import best_view
 
@@ -63,6 +66,7 @@ _ABOUT = (
     "person was seen. audit.json: who registered, changed or exported the person."
 )
 _NO_PIXELS: Image = np.empty((0, 0, 3), np.uint8)
+_NOT_LIVE = InputError("not the person who has made the liveness check")
 
 
 @router.get("")
@@ -188,6 +192,7 @@ async def list_samples(name: PersonName, services: CurrentServices, _: Recognizi
 @router.post(f"{_SOMEBODY}/samples", openapi_extra=REQUEST_BODY)
 async def register(
     name: PersonName,
+    proof: LiveProof,
     pictures: SentPictures,
     services: CurrentServices,
     caller: Enrolling,
@@ -196,21 +201,30 @@ async def register(
     force: Annotated[
         bool, Query(description="Store faces that belong to somebody else, or do not look like this person")
     ] = False,
+    consent: Annotated[
+        bool, Query(description="The person has agreed to `consent_text` of the system, which is to be recorded")
+    ] = False,
 ) -> Registered:
     """Register somebody, new or known, from one or many pictures with one face in each.
 
     Only good views that differ from those that are stored already are stored; what became of each picture is told.
+    With a liveness check, only views of the person who has made it are.
     """
-    name = clean_name(name)
+    name, record = clean_name(name), agreed(services, caller, consent)
     analyzed = [one async for one in looked_at_each(services.engine, share, pictures, services.engine.analyzer.analyze)]
-    options = services.settings.enroll_options(force=force, keep_pictures=True)
+    options = services.settings.enroll_options(force=force, keep_pictures=True, consent=record)
+    seen = await proof.take()
+    if seen is not None:
+        analyzed = [_of_who_is_live(one, partial(proof.shows, seen)) for one in analyzed]
 
     def store(pool: Pool) -> Registered:
         session = EnrollmentSession(name, services.engine.analyzer, pool, services.policy, options)
         with services.people.changing(caller, pool):
             return _register(session, pool, pictures, analyzed)
 
-    return await services.pool.change(store)
+    registered = await services.pool.change(store)
+    await proof.note(caller, "registered live" if registered.stored else "refused live", seen, name)
+    return registered.model_copy(update={"liveness": None if seen is None else seen.liveness})
 
 
 @router.delete(f"{_SOMEBODY}/samples/{{id}}")
@@ -363,7 +377,7 @@ def _register(
     named = [{"name": picture.name, **outcome} for picture, outcome in zip(pictures, outcomes, strict=True)]
     person = pool.person(session.person)
     told: Record = {"person": session.person, "person_id": person.id if person else None}
-    return Registered.model_validate(told | {"stored": stored, "pictures": named})
+    return Registered.model_validate(told | {"stored": stored, "pictures": named, "liveness": None})
 
 
 def _outcome(offer: Offer, number_of: Mapping[bytes, int]) -> Record:
@@ -378,8 +392,19 @@ def _outcome(offer: Offer, number_of: Mapping[bytes, int]) -> Record:
     }
 
 
+def _of_who_is_live(
+    one: AnalyzedPicture[Faces] | InputError, shows: Callable[[Floats], bool]
+) -> AnalyzedPicture[Faces] | InputError:
+    """A picture, unless the face that would be stored, which is the first, is not that of who is there."""
+    if isinstance(one, InputError) or not len(one.found) or shows(one.found.embeddings[0]):
+        return one
+    return _NOT_LIVE
+
+
 def _unreadable(error: InputError) -> Record:
     nothing = dict.fromkeys(("rival", "similarity", "sample"))
+    if error is _NOT_LIVE:
+        return {"outcome": "not_live", "message": error.what, "faces": 1, **nothing}
     return {"outcome": "unreadable", "message": str(error), "faces": 0, **nothing}
 
 
@@ -402,13 +427,17 @@ def _archive(
     Raises:
         UnknownPerson: Nobody has that name.
     """
-    templates = pool.templates(name)
+    templates, known = pool.templates(name), _known(pool, name)
     pictures = {template.id: pool.picture(template.id) for template in templates}
     person = {
         "about": _ABOUT,
         "person": name,
-        "person_id": _known(pool, name).id,
+        "person_id": known.id,
         "exported_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "notes": known.notes,
+        "tags": list(known.tags),
+        "external_id": known.external_id or None,
+        "consents": [consent_record(one) for one in pool.consents(name)],
         "embedding_space": str(pool.space) if pool.space else None,
         "look_alikes": _look_alikes_of(pool, name),
         "samples": [_sample(template, pictures[template.id]) for template in templates],

@@ -142,11 +142,25 @@ async def sent_pictures(request: PictureRequest) -> list[SentPicture]:
             f"A body of the kind {kind!r} cannot be read", fix="Send files of a form, base64 in JSON, or one image/..."
         )
     if not found:
-        raise SourceEmpty("The request has no picture", fix="Send files of a form, or base64 in JSON")
+        raise no_picture()
     return found
 
 
+async def pictures_if_any(request: PictureRequest) -> list[SentPicture]:
+    """The same of a route that may do without; empty for a request that has no body at all."""
+    headers = request.headers
+    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers and not await request.body():
+        return []
+    return await sent_pictures(request)
+
+
+def no_picture() -> SourceEmpty:
+    """Nothing came that could be looked at."""
+    return SourceEmpty("The request has no picture", fix="Send files of a form, or base64 in JSON")
+
+
 SentPictures = Annotated[list[SentPicture], Depends(sent_pictures)]
+PicturesIfAny = Annotated[list[SentPicture], Depends(pictures_if_any)]
 
 
 async def _from_form(request: BoundedRequest) -> list[SentPicture]:

@@ -11,10 +11,11 @@ from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
-from facepool.errors import InputError, PoolCorrupt, PoolTooNew
+from facepool.errors import FacepoolError, InputError, KeyNeeded, PoolCorrupt, PoolTooNew, WrongKey
 from facepool.evaluation.calibration import MIN_PEOPLE, Measured, calibrate_gallery
 from facepool.files import PrivateFolder
-from facepool.gallery import Pool, TransferReport, open_pool, transfer
+from facepool.gallery import Pool, PoolAddress, TransferReport, open_pool, transfer
+from facepool.gallery.address import at, key_of
 from facepool.gallery.foreign import DEADLINE_S, ForeignGallery
 from facepool.recognize.decide import LOOK_ALIKE_MARGIN
 from facepool.search import GalleryState, Search
@@ -38,12 +39,17 @@ from facepool.web.api.schemas import (
 )
 from facepool.web.bodies import PoolRequest
 from facepool.web.middleware.authentication import Administering, Recognizing
+from facepool.web.problems import TooLarge
 from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices
 from facepool.web.services.pool import PoolAccess
 
 router = APIRouter(prefix="/v1/pool", tags=["pool"], route_class=BoundedRoute)
 
+_MOST_IN_MEMORY = 256 << 20
+"""Bytes of a plain pool that is sent to an encrypted one; reading it takes as much memory again."""
+_SQLITE = b"SQLite format 3\0"
+_AT_ONCE = 1 << 20
 _CURVE = [round(0.2 + 0.02 * step, 2) for step in range(26)]
 """Similarities that the curve of error rates is given at."""
 
@@ -57,7 +63,10 @@ async def show_pool(services: CurrentServices, _: Recognizing) -> PoolInfo:
 
 @router.get("/export", response_class=Response, responses=DATABASE)
 async def export_pool(services: CurrentServices, caller: Administering) -> Response:
-    """Everybody with vectors, pictures and provenance, as a pool.db for `POST /v1/pool/import` or `--pool`."""
+    """Everybody with vectors, pictures and provenance, as a pool.db for `POST /v1/pool/import` or `--pool`.
+
+    That of an encrypted pool is encrypted with the same key: `facepool pool rekey` and `decrypt` change that.
+    """
     folder = await run_in_threadpool(services.pool.private_folder)
     try:
         path = folder.path / "pool.db"
@@ -82,7 +91,10 @@ async def import_pool(
     services: CurrentServices,
     caller: Administering,
 ) -> Imported:
-    """Copy everybody of another pool into this one; who is in both gets the views of both."""
+    """Copy everybody of another pool into this one; who is in both gets the views of both.
+
+    An encrypted pool takes files that are encrypted with its own key, and plain ones of up to 256 MiB.
+    """
     space = services.engine.analyzer.space
 
     def take(pool: Pool) -> TransferReport:
@@ -188,20 +200,17 @@ class _Passing(FileResponse):
 
 
 def _copy(pool: Pool, path: Path) -> None:
-    """Copy everybody into a file of its own; that of an empty pool has no bytes."""
-    with open_pool(path, pool.space) as copy:
+    """Copy everybody into a file of its own, with the pool's key; that of an empty pool has no bytes."""
+    with open_pool(at(path, pool.address), pool.space) as copy:
         transfer(pool, copy)
     path.touch()
 
 
 def _take(data: BinaryIO, access: PoolAccess, pool: Pool, space: EmbeddingSpace) -> TransferReport:
     with access.private_folder() as folder:
-        path = folder / "upload.db"
-        with path.open("wb") as file:
-            shutil.copyfileobj(data, file)
         try:
-            other = ForeignGallery(path, space, deadline_s=DEADLINE_S)
-        except (PoolCorrupt, PoolTooNew) as error:
+            other = _received(data, folder / "upload.db", pool.address, space)
+        except (PoolCorrupt, PoolTooNew, KeyNeeded, WrongKey) as error:
             raise _refused(error) from error
         with other:
             try:
@@ -212,6 +221,40 @@ def _take(data: BinaryIO, access: PoolAccess, pool: Pool, space: EmbeddingSpace)
                 raise
 
 
-def _refused(error: PoolCorrupt | PoolTooNew) -> InputError:
+def _received(data: BinaryIO, path: Path, pool: PoolAddress, space: EmbeddingSpace) -> ForeignGallery:
+    """A pool that was sent: in a file, but for a plain one on a server whose own pool is encrypted."""
+    is_plain = data.read(len(_SQLITE)) == _SQLITE
+    data.seek(0)
+    if key_of(pool) is not None and is_plain:
+        content = bytearray()
+        while part := data.read(_AT_ONCE):
+            content += part
+            if len(content) <= _MOST_IN_MEMORY:
+                continue
+            raise TooLarge(
+                "The file cannot be imported",
+                why=f"it is not encrypted, and has more than {_MOST_IN_MEMORY >> 20} MiB: so much is not kept in "
+                "memory, and a server of an encrypted pool puts nobody's face on the disk as it is",
+                fix="Encrypt a copy of it with the key of this pool, facepool pool encrypt, and send that",
+            )
+        return ForeignGallery(path, space, content=content, deadline_s=DEADLINE_S)
+    with path.open("wb") as file:
+        shutil.copyfileobj(data, file)
+    return ForeignGallery(at(path, pool), space, deadline_s=DEADLINE_S)
+
+
+def _refused(error: FacepoolError) -> InputError:
     """What is wrong with a pool that was sent is the client's matter, not that of this server's pool."""
+    if isinstance(error, KeyNeeded):
+        return InputError(
+            "The file cannot be imported",
+            why="it is encrypted, or no pool at all, and the pool of this server is not encrypted",
+            fix="Decrypt a copy of it, facepool pool decrypt, and send that",
+        )
+    if isinstance(error, WrongKey):
+        return InputError(
+            "The file cannot be imported",
+            why="it is encrypted with another key than the pool of this server, or no pool at all",
+            fix="Give a copy of it the key of this pool, facepool pool rekey, and send that",
+        )
     return InputError("The file cannot be imported", why=error.why, fix="Send a pool.db, of this facepool")

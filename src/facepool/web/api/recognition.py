@@ -1,5 +1,6 @@
 """What is in a picture: find, embed, recognize, compare and group faces. Nothing of it is stored."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,13 +12,16 @@ from facepool.faces.analyze import Faces
 from facepool.gallery import Pool
 from facepool.groups.library import group_analyzed
 from facepool.recognize.pictures import RecognizedFaces, Recognizer
-from facepool.recognize.verify import cosine, largest_face, passive_pair
-from facepool.records import embedded_record, found_record, named_record
-from facepool.web.api.pictures import REQUEST_BODY, SentPictures, looked_at
+from facepool.recognize.verify import cosine, largest_face
+from facepool.records import Record, decision_record, embedded_record, found_record, named_record
+from facepool.types import Decision
+from facepool.web.api.pictures import REQUEST_BODY, PicturesIfAny, SentPictures, looked_at, no_picture
+from facepool.web.api.proof import LiveProof
 from facepool.web.api.schemas import Detected, Embedded, Grouped, Recognized, Verified
 from facepool.web.middleware.authentication import Recognizing, Share
 from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices
+from facepool.web.services.liveness.results import PassedCheck
 
 _MOST_FACES = 5000
 """Of the pictures of one request together, where each is compared with each."""
@@ -51,47 +55,103 @@ async def embed(pictures: SentPictures, services: CurrentServices, share: Share,
 
 
 @router.post("/recognize", openapi_extra=REQUEST_BODY)
-async def recognize(pictures: SentPictures, services: CurrentServices, share: Share, _: Recognizing) -> Recognized:
-    """Name everybody: each face is somebody of the pool, or unknown and why."""
-    analyzed = await looked_at(services.engine, share, pictures, services.engine.embed_and_score)
+async def recognize(
+    proof: LiveProof,
+    pictures: PicturesIfAny,
+    services: CurrentServices,
+    share: Share,
+    caller: Recognizing,
+) -> Recognized:
+    """Name everybody: each face is somebody of the pool, or unknown and why.
 
-    def decide(pool: Pool) -> list[RecognizedFaces]:
+    With a liveness check, who has made it is named, and nobody else: pictures are not needed then.
+    """
+    if not pictures and not proof.given:
+        raise no_picture()
+    analyzed = await looked_at(services.engine, share, pictures, services.engine.embed_and_score)
+    seen = await proof.take()
+
+    def decide(pool: Pool) -> tuple[list[RecognizedFaces], Decision | None]:
         options = services.settings.recognize_options()
         recognizer = Recognizer(services.engine.analyzer, pool, services.policy, options)
         named = recognizer.decide([picture.found.embedded for picture in analyzed])
-        return [replace(faces, passive=one.found.passive) for faces, one in zip(named, analyzed, strict=True)]
+        named = [replace(faces, passive=one.found.passive) for faces, one in zip(named, analyzed, strict=True)]
+        if seen is None:
+            return named, None
+        live = recognizer.decide_embeddings(seen.embedding[np.newaxis])[0]
+        shown = [[proof.shows(seen, face) for face in picture.found.embedded[1]] for picture in analyzed]
+        return [_only_live(faces, live, rows) for faces, rows in zip(named, shown, strict=True)], live
 
-    named = await services.pool.run(decide)
+    named, live = await services.pool.run(decide)
     found = [
         picture.record((named_record(faces, row) for row in range(len(faces))), faces.detections.turn)
         for picture, faces in zip(analyzed, named, strict=True)
     ]
-    return Recognized.model_validate({"pictures": found})
+    await proof.note(caller, "recognized live", seen, (live and live.person) or "")
+    return Recognized.model_validate({"pictures": found, "live": _live_record(live, seen)})
+
+
+def _only_live(faces: RecognizedFaces, live: Decision, shown: Sequence[bool]) -> RecognizedFaces:
+    """The faces of a picture, of which none is named but that of the person who has made the check.
+
+    Args:
+        faces: As they are named by the picture.
+        live: Who has made the check.
+        shown: Whether each face is theirs.
+    """
+    decisions = tuple(
+        decision
+        if is_theirs and decision.person == live.person
+        else replace(decision, person=None, reason="not_live" if decision.person else decision.reason)
+        for decision, is_theirs in zip(faces.decisions, shown, strict=True)
+    )
+    return replace(faces, decisions=decisions)
+
+
+def _live_record(live: Decision | None, seen: PassedCheck | None) -> Record | None:
+    if live is None or seen is None:
+        return None
+    return decision_record(live) | {"liveness": seen.liveness.model_dump()}
 
 
 @router.post("/verify", openapi_extra=REQUEST_BODY)
-async def verify(pictures: SentPictures, services: CurrentServices, share: Share, _: Recognizing) -> Verified:
-    """Compare the largest faces of two pictures: is it the same person? The pool has no part in it."""
-    if len(pictures) != 2:
-        raise InputError(f"Two pictures are compared, not {len(pictures)}", fix="Send two")
+async def verify(
+    proof: LiveProof, pictures: SentPictures, services: CurrentServices, share: Share, caller: Recognizing
+) -> Verified:
+    """Compare the largest faces of two pictures: is it the same person? The pool has no part in it.
+
+    With a liveness check, one picture is compared with the person who has made it.
+    """
+    if len(pictures) != (1 if proof.given else 2):
+        raise _wrong_count(len(pictures), is_live=proof.given)
     looks = [
         picture.found for picture in await looked_at(services.engine, share, pictures, services.engine.embed_and_score)
     ]
-    first, second = [one.embedded for one in looks]
-    rows = largest_face(first[0], "first"), largest_face(second[0], "second")
-    similarity = cosine(first[1][rows[0]], second[1][rows[1]])
-    passive = passive_pair(*(one.passive_of(row) for one, row in zip(looks, rows, strict=True)))
+    rows = [largest_face(one.embedded[0], which) for one, which in zip(looks, ("first", "second"), strict=False)]
+    faces = [one.embedded[1][row] for one, row in zip(looks, rows, strict=True)]
+    passive = [scores for one, row in zip(looks, rows, strict=True) if (scores := one.passive_of(row)) is not None]
+    seen = await proof.take()
+    similarity = cosine(faces[0], faces[1] if seen is None else seen.embedding)
     threshold = services.policy.verification()
+    match = similarity >= threshold.value
+    await proof.note(caller, "verified live" if match else "refused live", seen)
     return Verified.model_validate(
         {
-            "match": similarity >= threshold.value,
+            "match": match,
             "similarity": round(similarity, 4),
             "threshold": round(threshold.value, 4),
             "meaning": threshold.meaning,
-            "faces": [found_record(first[0], rows[0]), found_record(second[0], rows[1])],
-            "passive": None if passive is None else [round(score, 4) for score in passive],
+            "faces": [found_record(one.embedded[0], row) for one, row in zip(looks, rows, strict=True)],
+            "passive": [round(float(scores[0]), 4) for scores in passive] or None,
+            "liveness": None if seen is None else seen.liveness,
         }
     )
+
+
+def _wrong_count(count: int, *, is_live: bool) -> InputError:
+    if is_live:
+        return InputError(f"One picture is compared with the person of the check, not {count}", fix="Send one")
+    return InputError(f"Two pictures are compared, not {count}", fix="Send two")
 
 
 @router.post("/groups", openapi_extra=REQUEST_BODY)

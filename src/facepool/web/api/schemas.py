@@ -14,12 +14,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from facepool.enroll.pictures import Outcome
 from facepool.evaluation.calibration import MAX_TARGET_FPIR
 from facepool.gallery.checks import NAME_LIMIT
+from facepool.gallery.consents import METHOD_LIMIT, TEXT_LIMIT
 from facepool.gallery.details import EXTERNAL_ID_LIMIT, NOTES_LIMIT, TAGS_LIMIT
 from facepool.groups.correct import LAST
 from facepool.thresholds import TARGET_FPIR
 from facepool.types import Reason
 from facepool.web.problems import Answers
 from facepool.web.services.activity import ActivityEntry
+from facepool.web.services.liveness.record import LivenessRecord
 from facepool.web.services.visits import Visit
 
 Name = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT, description="A person's name, in any script")]
@@ -80,8 +82,8 @@ class CandidatePerson(BaseModel):
     similarity: float
 
 
-class NamedFace(FoundFace):
-    """A face with a decision: a person, or unknown and why."""
+class Decided(BaseModel):
+    """A decision: a person, or unknown and why."""
 
     person: str | None = Field(description="null: unknown")
     person_id: str | None = Field(description="The same for as long as the pool has the person; null: unknown")
@@ -91,6 +93,16 @@ class NamedFace(FoundFace):
     reason: Reason = Field(description="`match` is the only one that names a person")
     candidates: list[CandidatePerson] = Field(description="The nearest people, best first")
     passive: Share | None = Field(None, description=f"How alive the face looks. {_PASSIVE}")
+
+
+class NamedFace(Decided, FoundFace):
+    """A face with a decision: a person, or unknown and why."""
+
+
+class LivePerson(Decided):
+    """Who has made a liveness check."""
+
+    liveness: LivenessRecord
 
 
 class _PictureWithFaces(BaseModel):
@@ -140,17 +152,19 @@ class Recognized(BaseModel):
     """The faces of each picture with a decision each."""
 
     pictures: list[RecognizedPicture]
+    live: LivePerson | None = Field(description="Who has made the liveness check; null: none was sent")
 
 
 class Verified(BaseModel):
-    """Whether the largest faces of two pictures show one person."""
+    """Whether the largest faces of two pictures, or of one and of who made a liveness check, are one person's."""
 
     match: bool
     similarity: float
     threshold: float
     meaning: str = Field(description="What the threshold stands for")
-    faces: tuple[FoundFace, FoundFace] = Field(description="What was compared")
-    passive: tuple[Share, Share] | None = Field(None, description=f"How alive the two faces look. {_PASSIVE}")
+    faces: list[FoundFace] = Field(description="What was compared, one of each picture")
+    passive: list[Share] | None = Field(None, description=f"How alive the faces of the pictures look. {_PASSIVE}")
+    liveness: LivenessRecord | None = Field(description="The liveness check; null: none was sent")
 
 
 class GroupedFace(BaseModel):
@@ -257,6 +271,49 @@ class Describing(Body):
     )
 
 
+class NewConsent(Body):
+    """To what somebody has agreed."""
+
+    text: str = Field(min_length=1, max_length=TEXT_LIMIT, description="What they have agreed to, word by word")
+    given_at: str = Field(
+        default="", max_length=40, description="When, ISO 8601; without a zone, in UTC; empty: now, when it is recorded"
+    )
+    method: str = Field(default="", max_length=METHOD_LIMIT, description="How, such as `signed form`")
+
+
+class RecordedConsent(BaseModel):
+    """To what somebody has agreed, and who has recorded it."""
+
+    id: str
+    given_at: str = Field(description="ISO 8601 in UTC")
+    recorded_by: str = Field(description="Name of the key, `local`, or a user of the machine")
+    method: str
+    text: str
+
+
+class Holding(BaseModel):
+    """What one place keeps of a person."""
+
+    kind: str
+    what: str = Field(description="The kind in words")
+    place: str = Field(description="The name of a file or database")
+    count: int | None = Field(description="How many; null: it could not be found out, `detail` says why")
+    detail: str
+    since: str | None = Field(description="Of when the oldest is, ISO 8601 in UTC")
+    until: str | None = Field(description="Of when the newest is")
+    stays: str = Field(description="Until when it stays by itself")
+    removed_by: str = Field(description="What removes it before that")
+
+
+class PrivacyReport(BaseModel):
+    """All that is kept of a person, as far as the server knows."""
+
+    person: str
+    person_id: str | None = Field(description="null: the person is not in the pool any more")
+    kept: list[Holding]
+    elsewhere: list[str] = Field(description="What nobody here can look into, one line each")
+
+
 class Merging(Body):
     """Who gets the views."""
 
@@ -292,7 +349,9 @@ class OfferedPicture(BaseModel):
     """What became of one picture."""
 
     name: str
-    outcome: Outcome | Literal["unreadable"] = Field(description="`taken` is the only one that stores a view")
+    outcome: Outcome | Literal["unreadable", "not_live"] = Field(
+        description="`taken` is the only one that stores a view; `not_live`: not the person of the liveness check"
+    )
     message: str = Field(description="The outcome in words")
     rival: str | None = Field(description="Whose face it is, for `other_person`")
     similarity: float | None = Field(description="To the rival, or to the person's own nearest view")
@@ -307,6 +366,7 @@ class Registered(BaseModel):
     person_id: str | None = Field(description="null: nothing was stored of somebody who is not in the pool")
     stored: int
     pictures: list[OfferedPicture]
+    liveness: LivenessRecord | None = Field(description="The liveness check; null: none was sent")
 
 
 class Space(BaseModel):

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Response
@@ -14,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 import facepool
 from facepool.config import Settings
 from facepool.errors import FacepoolError, PoolUnreachable
-from facepool.gallery import PoolAddress
+from facepool.gallery import PoolAddress, PostgresAddress
 from facepool.search import describe
 from facepool.web.api.schemas import Body
 from facepool.web.middleware.authentication import Administering, Recognizing, WatchingAll
@@ -69,6 +68,7 @@ class SystemInfo(BaseModel):
     outage: OutageInfo | None
     process: str = Field(description="Which process of the server answers: its machine and number")
     processes: int = Field(description="How many serve the same pool, as far as this one knows")
+    consent_text: str = Field(description="What people agree to who are registered; empty: nothing is asked")
 
 
 @router.get("")
@@ -87,6 +87,7 @@ async def show_system(services: CurrentServices, _: Recognizing) -> SystemInfo:
         outage=OutageInfo.of(services.follower.outage),
         process=services.processes.name,
         processes=1 + len(services.processes.peers),
+        consent_text=services.consent_text,
     )
 
 
@@ -98,7 +99,7 @@ async def _searched(services: Services) -> str:
 
 def _shown(pool: PoolAddress) -> str:
     """Of a file, clients are told the last part."""
-    return pool.name if isinstance(pool, Path) else str(pool)
+    return str(pool) if isinstance(pool, PostgresAddress) else pool.name
 
 
 class Health(BaseModel):

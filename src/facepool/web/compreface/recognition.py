@@ -17,6 +17,7 @@ from pydantic import BaseModel, FailFast, FiniteFloat
 from facepool.gallery import Pool
 from facepool.recognize.pictures import Recognizer
 from facepool.types import Decision, EmbeddingSpace, Floats
+from facepool.web.api.proof import NO_CHECK_NEEDED
 from facepool.web.bodies import EmbeddingsRequest, PictureRequest
 from facepool.web.compreface.answers import (
     Compared,
@@ -67,7 +68,9 @@ class SourceAndTargets(BaseModel):
     targets: Annotated[list[Vector], FailFast()]
 
 
-@router.post("/recognition/recognize", openapi_extra=PICTURE, response_model_exclude_none=True)
+@router.post(
+    "/recognition/recognize", openapi_extra=PICTURE, response_model_exclude_none=True, dependencies=[NO_CHECK_NEEDED]
+)
 async def recognize(
     request: PictureRequest, options: RecognizeQuery, services: CurrentServices, share: Share, _: Recognizing
 ) -> NearestSubjects:
@@ -90,7 +93,12 @@ async def recognize(
     return NearestSubjects.model_validate({"result": result, "plugins_versions": options.versions(analyzer)})
 
 
-@router.post("/recognition/faces/{image}/verify", openapi_extra=PICTURE, response_model_exclude_none=True)
+@router.post(
+    "/recognition/faces/{image}/verify",
+    openapi_extra=PICTURE,
+    response_model_exclude_none=True,
+    dependencies=[NO_CHECK_NEEDED],
+)
 async def verify_example(
     request: PictureRequest, image: UUID, options: FaceQuery, services: CurrentServices, share: Share, _: Recognizing
 ) -> VerifiedFaces:
@@ -109,7 +117,7 @@ async def verify_example(
     return VerifiedFaces.model_validate({"result": result, "plugins_versions": versions})
 
 
-@router.post("/recognition/embeddings/recognize")
+@router.post("/recognition/embeddings/recognize", dependencies=[NO_CHECK_NEEDED])
 async def recognize_embeddings(
     _request: EmbeddingsRequest,
     body: Embeddings,
@@ -130,7 +138,7 @@ async def recognize_embeddings(
     )
 
 
-@router.post("/recognition/embeddings/faces/{image}/verify")
+@router.post("/recognition/embeddings/faces/{image}/verify", dependencies=[NO_CHECK_NEEDED])
 async def verify_embeddings(
     _request: EmbeddingsRequest, image: UUID, body: Embeddings, services: CurrentServices, _: Recognizing
 ) -> ComparedEmbeddings:
@@ -153,7 +161,9 @@ async def detect(
     return DetectedFaces.model_validate({"result": result, "plugins_versions": options.versions(analyzer)})
 
 
-@router.post("/verification/verify", openapi_extra=TWO_PICTURES, response_model_exclude_none=True)
+@router.post(
+    "/verification/verify", openapi_extra=TWO_PICTURES, response_model_exclude_none=True, dependencies=[NO_CHECK_NEEDED]
+)
 async def verify(
     request: PictureRequest, options: FaceQuery, services: CurrentServices, share: Share, _: Recognizing
 ) -> Compared:
@@ -173,7 +183,7 @@ async def verify(
     return Compared.model_validate({"result": [comparison]})
 
 
-@router.post("/verification/embeddings/verify")
+@router.post("/verification/embeddings/verify", dependencies=[NO_CHECK_NEEDED])
 async def compare_embeddings(
     _request: EmbeddingsRequest, body: SourceAndTargets, services: CurrentServices, _: Recognizing
 ) -> ComparedEmbeddings:

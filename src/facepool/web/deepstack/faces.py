@@ -15,6 +15,7 @@ from facepool.recognize.pictures import Recognizer
 from facepool.recognize.verify import cosine, largest_face
 from facepool.types import Decision, Detections, Floats, Frame, Indices, ReducedImage, Sample
 from facepool.web.api.pictures import looked_at
+from facepool.web.api.proof import NO_CHECK_NEEDED
 from facepool.web.bodies import PictureRequest, PlainRequest
 from facepool.web.deepstack.answers import (
     FaceAdded,
@@ -63,7 +64,7 @@ async def detect_faces(request: PictureRequest, services: CurrentServices, share
     return VisionFaces(predictions=predictions, count=len(predictions), duration=_since_s(began_s))
 
 
-@router.post("/recognize", openapi_extra=form_of(VisionPicture))
+@router.post("/recognize", openapi_extra=form_of(VisionPicture), dependencies=[NO_CHECK_NEEDED])
 async def recognize_faces(
     request: PictureRequest, services: CurrentServices, share: Share, _: Recognizing
 ) -> NamedVisionFaces:
@@ -90,7 +91,7 @@ async def recognize_faces(
     )
 
 
-@router.post("/register", openapi_extra=form_of(VisionViews))
+@router.post("/register", openapi_extra=form_of(VisionViews), dependencies=[NO_CHECK_NEEDED])
 async def register_face(
     request: PictureRequest, services: CurrentServices, share: Share, caller: Enrolling
 ) -> FaceAdded:
@@ -145,7 +146,7 @@ async def delete_user(request: PlainRequest, services: CurrentServices, caller: 
     return UserGone()
 
 
-@router.post("/match", openapi_extra=form_of(VisionPair))
+@router.post("/match", openapi_extra=form_of(VisionPair), dependencies=[NO_CHECK_NEEDED])
 async def match_faces(request: PictureRequest, services: CurrentServices, share: Share, _: Recognizing) -> VisionMatch:
     """How similar the largest faces of two pictures are. The pool has no part in it."""
     form, began_s = await read_form(request), time.perf_counter()

@@ -21,7 +21,7 @@ from facepool.web.problems import Refusal
 from facepool.web.services.collections import Collections
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-_SENT_BY_PAGES = ("x-api-key", "authorization", "content-type", "facepool-collection")
+_SENT_BY_PAGES = ("x-api-key", "authorization", "content-type", "facepool-collection", "facepool-liveness")
 _READ_BY_PAGES = ("allow", "content-disposition", "retry-after")
 
 

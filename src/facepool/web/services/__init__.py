@@ -22,6 +22,7 @@ from facepool.faces.turns import TurnFinder
 from facepool.gallery import Pool
 from facepool.gallery.address import PoolAddress, PostgresAddress
 from facepool.gallery.collections import DEFAULT, NEWS
+from facepool.gallery.consents import clean_consent, text_of
 from facepool.groups.keeper import SightingKeeper
 from facepool.models.catalog import ModelEntry
 from facepool.recognize.live import LiveRecognizer
@@ -30,6 +31,7 @@ from facepool.recognize.snapshots import SnapshotRecognizer
 from facepool.recognize.track import Tracker
 from facepool.sinks import EventOutputs
 from facepool.thresholds import ThresholdPolicy
+from facepool.types import Consent
 from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
 from facepool.web.services.cameras import Camera, CameraMemory, Cameras, CameraSetup
@@ -41,12 +43,15 @@ from facepool.web.services.indexing import IndexMaker
 from facepool.web.services.keeping import count_kept, keeper_of, suggester_of
 from facepool.web.services.keys import Keys
 from facepool.web.services.limits import Limits
+from facepool.web.services.liveness.checks import LivenessChecks
+from facepool.web.services.liveness.results import LivenessResults
 from facepool.web.services.logs import Logs
 from facepool.web.services.metrics import Metrics
 from facepool.web.services.neighbours import Neighbours
 from facepool.web.services.people import PersonChanges
 from facepool.web.services.pool import PoolAccess
 from facepool.web.services.processes import OneProcess, Processes
+from facepool.web.services.retention import tidy_logs
 from facepool.web.services.settling import Settling
 from facepool.web.services.store import ServerStore, open_store
 from facepool.web.services.tuning import Tuning
@@ -81,6 +86,7 @@ class Services:
         indexing: Makes the index of a large pool in its database.
         keeper: Keeps who was seen, where the settings say so.
         processes: Those that serve the pool, this one among them.
+        liveness: Checks that clients make, and what came out.
         frigate: Names the people of Frigate's events; None: it is not asked for.
         models: What the networks are, and under which terms.
         tracks: Numbers for those who are followed, each given once.
@@ -89,6 +95,7 @@ class Services:
             the default one's.
         options: What the server was started with.
         given: The settings that it was started with; their collection is meant by requests that name none.
+        consent_text: What people agree to who are registered; empty: the server has no text.
         gone: Is set when the collection was removed, or is closed because others need its room.
     """
 
@@ -109,6 +116,7 @@ class Services:
     indexing: IndexMaker
     keeper: SightingKeeper
     processes: Processes
+    liveness: LivenessChecks
     given: Settings
     options: "ServerOptions"
     frigate: Frigate | None = None
@@ -116,6 +124,7 @@ class Services:
     tracks: Iterator[int] = field(default_factory=lambda: count(1))
     neighbours: Neighbours | None = None
     root: "Services | None" = None
+    consent_text: str = ""
     gone: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -158,7 +167,6 @@ class ServerOptions:
         keys_always: Ask for a key even while no administrator has one.
         pinned: Settings that hold whatever was changed on the page in an earlier run.
         models: What the networks are, and under which terms.
-        activity_days: How long it is kept who was seen.
         queue: How many pictures of requests may be under way at once.
         batch: How many pictures a network looks at together; None: what suits its device.
         limits: How much one client may ask for.
@@ -170,7 +178,6 @@ class ServerOptions:
     keys_always: bool = False
     pinned: frozenset[str] = frozenset()
     models: Sequence[ModelEntry] = ()
-    activity_days: float = 30
     queue: int = 64
     batch: int | None = None
     limits: Limits = field(default_factory=Limits)
@@ -211,14 +218,14 @@ def assemble(
     activity = Activity(
         store,
         access.person_id,
-        days=options.activity_days,
+        limits=settings.limits(),
         others=outputs.put,
         processes=processes,
     )
     audit = Audit(store, access.person_id)
     suggester = suggester_of(tuning, activity, analyzer.fmr)
     keeper = keeper_of(access, tuning, activity, suggester)
-    settling = Settling(Logs(store, activity, audit), store, access)
+    settling = Settling(Logs(store, activity, audit), store, access, tidy=partial(tidy_logs, store, settings.limits()))
     setup = CameraSetup(
         recognizer=partial(live_recognizer, engine, tuning, tracks),
         open_pool=access.open_for_live,
@@ -269,6 +276,7 @@ def assemble(
         indexing=IndexMaker(access.open),
         keeper=keeper,
         processes=processes,
+        liveness=LivenessChecks(LivenessResults(store, analyzer.space.id), audit, lambda: tuning.policy),
         frigate=frigate,
         models=options.models,
         tracks=tracks,
@@ -276,6 +284,7 @@ def assemble(
         root=root,
         options=options,
         given=given,
+        consent_text=_consent_text(settings),
     )
     # Numbers that are looked up whenever the metrics are asked for.
     watch = partial(metrics.watch, settings.collection)
@@ -305,6 +314,12 @@ def _settings_of_one(given: Settings, root: Services | None) -> Settings:
     name = DEFAULT if root is None else given.collection
     home = given.collection if root is None else root.given.collection
     return given.model_copy(update={"collection": name, "frigate": given.frigate if name == home else None})
+
+
+def _consent_text(settings: Settings) -> str:
+    """What people agree to, read now, so that a file that is not there is an error at the start."""
+    text = text_of(settings.consent_text)
+    return clean_consent(Consent(text, "")).text if text.strip() else ""
 
 
 def _engine(analyzer: Analyzer, options: ServerOptions, metrics: Metrics) -> Engine:

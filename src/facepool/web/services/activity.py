@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
-from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any, TypeGuard
 
@@ -17,17 +16,18 @@ from pydantic import BaseModel, Field
 from facepool.errors import DiskFull, FacepoolError, PoolLocked, PoolUnreachable
 from facepool.gallery.database import Database
 from facepool.gallery.notices import Retold
+from facepool.privacy.holdings import Limits
 from facepool.recognize.events import Event
 from facepool.records import Record, event_record
 from facepool.types import Frame
 from facepool.web.services.announcements import Fields, fits
+from facepool.web.services.liveness.record import KeptLiveness
 from facepool.web.services.processes import OneProcess, Processes
+from facepool.web.services.retention import tidy_activity
 from facepool.web.services.store import LAST, ServerStore, now
 from facepool.web.services.visits import Visit, VisitRow, Visits
 
 _TIDY_EVERY = 1000
-_MOST_ENTRIES = 1_000_000
-"""Pages before which much is held up would fill the disk otherwise; with 100 people a day it is a year."""
 _MOST_WAITING = 200
 _CAMERAS_PATIENCE_S = 0.2
 """A camera does not stop looking for longer than that because another program writes."""
@@ -37,9 +37,10 @@ _PASSING = (PoolLocked, PoolUnreachable, DiskFull)
 """What keeps events from being written down for a while."""
 _LOG = logging.getLogger(__name__)
 _INSERT = """
-    INSERT INTO server_activity
-        (at, event, person, previous, source, similarity, person_id, event_id, sighting, named_at, corrected_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
+    INSERT INTO server_activity (
+        at, event, person, previous, source, similarity, person_id, event_id, sighting, named_at, corrected_at, liveness
+    )
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
 """
 # That somebody came is kept before anybody knows who it is: it goes with a visit that was theirs alone.
 _FORGET_COMING = """
@@ -68,6 +69,7 @@ class ActivityEntry(BaseModel):
     sighting: str | None = Field(description="The `id` of the sighting, where the face was kept; null: it was not")
     named_at: str | None = Field(description="When the face was named later, ISO 8601 in UTC; null: it never was")
     corrected_at: str | None = Field(description="The same, of when somebody corrected who it was")
+    liveness: KeptLiveness
 
 
 # What comes before it is known that a face is kept has no sighting: it is of the same visit, and nobody's. Where no
@@ -104,7 +106,7 @@ class Activity:
     Args:
         store: Where it is kept.
         id_of: The id of somebody who is in the pool now; None: nobody has that name.
-        days: How long.
+        limits: How long.
         others: Passes an event on to other programs, with the key of the camera.
         processes: Those that serve the same pool: their listeners hear of events, too.
     """
@@ -114,7 +116,7 @@ class Activity:
         store: ServerStore,
         id_of: Callable[[str], str | None],
         *,
-        days: float = 30,
+        limits: Limits = Limits(),  # noqa: B008 -- it never changes
         others: Callable[[Record, str], None] = lambda _record, _camera: None,
         processes: Processes | None = None,
     ) -> None:
@@ -124,7 +126,7 @@ class Activity:
         self._announcements.hear("event", self._hear)
         self._others = others
         self._id_of = id_of
-        self._days = days
+        self._limits = limits
         self._added = 0
         self._late: deque[tuple[Record, str]] = deque(maxlen=_MOST_LATE)
         self._late_lock = threading.Lock()
@@ -200,12 +202,12 @@ class Activity:
             values = (at, *seen, person_id, record.get("id"), record.get("sighting"))
             if _is_kept(db, record):
                 return {**record, "previous": previous}
-            row = int(db.execute(_INSERT, (*values, named_at, corrected_at)).fetchone()[0])
+            alive = record.get("liveness")
+            alive = None if alive is None else json.dumps(alive)
+            row = int(db.execute(_INSERT, (*values, named_at, corrected_at, alive)).fetchone()[0])
             track = self._visits.place(db, row, record | {"at": at, "person_id": person_id})
             if self._added % _TIDY_EVERY == 0:
-                oldest = datetime.now(UTC) - timedelta(days=self._days)
-                db.execute("DELETE FROM server_activity WHERE at < ?", (oldest.isoformat(timespec="seconds"),))
-                db.execute("DELETE FROM server_activity WHERE id <= ?", (row - _MOST_ENTRIES,))
+                tidy_activity(db, self._limits)
         self._visits.keep(record, track)
         self._added += 1
         return {**record, "previous": previous}

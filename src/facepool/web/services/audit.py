@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from facepool.gallery.database import Database
 from facepool.gallery.notices import NAME_CHANGES, RETELLING, Notice, Retold
 from facepool.web.services.keys import Caller
+from facepool.web.services.liveness.record import KeptLiveness, LivenessRecord
 from facepool.web.services.store import LAST, Row, ServerStore, insert_entry
 
 _SALT = "audit salt"
@@ -27,6 +28,7 @@ class AuditEntry(BaseModel):
     person: str = Field(description="`erased-` and digits for who was erased since; empty: nobody in particular")
     detail: str
     person_id: str | None = Field(description="Of the person, whatever they are called; null: nobody who is there")
+    liveness: KeptLiveness
 
 
 _COLUMNS = ", ".join(AuditEntry.model_fields)
@@ -52,14 +54,22 @@ class Audit:
         """Say what was done, after it was."""
         await self._store.queue.do(lambda: self.note(caller, action, person, detail))
 
-    def note(self, caller: Caller, action: str, person: str = "", detail: str = "") -> None:
+    def note(
+        self,
+        caller: Caller,
+        action: str,
+        person: str = "",
+        detail: str = "",
+        liveness: LivenessRecord | None = None,
+    ) -> None:
         """`add` for threads. Somebody who was erased meanwhile is not named."""
         with self._store.transaction() as db:
             # Inside the transaction: who is erased from the pool after this is taken out after it, too.
             person_id = self._id_of(person) if person else None
             if person and person_id is None:
                 person = self._pseudonym(person)
-            insert_entry(db, caller.name, action, person, detail, person_id)
+            alive = None if liveness is None else liveness.model_dump_json()
+            insert_entry(db, caller.name, action, person, detail, person_id, liveness=alive)
 
     def keep(self, db: Database, notice: Notice) -> None:
         """Say what was done to the pool, as a part of a transaction of the store, which takes out who is erased."""
@@ -98,13 +108,18 @@ class Audit:
 
     async def of(self, person: str) -> list[dict[str, object]]:
         """Everything that was done to a person, under earlier names, too; oldest first."""
+        found = await asyncio.to_thread(self.about, person)
+        return [entry.model_dump(exclude={"id"}) for entry in found]
 
-        def read() -> list[dict[str, object]]:
-            with self._store.reading() as db:
-                found = [self._without_erased(entry) for entry in reversed(_about(db, [person]))]
-            return [entry.model_dump(exclude={"id"}) for entry in found]
+    def about(self, person: str) -> list[AuditEntry]:
+        """The same in any thread."""
+        with self._store.reading() as db:
+            return [self._without_erased(entry) for entry in reversed(_about(db, [person]))]
 
-        return await asyncio.to_thread(read)
+    def times_of_erased(self, person: str) -> list[str]:
+        """When something was done, oldest first, to somebody who was erased and was called so."""
+        query = "SELECT at FROM server_audit WHERE person = ? ORDER BY id"
+        return [str(at) for (at,) in self._store.read(query, (self._pseudonym(person),))]
 
     async def entries(
         self, *, person: str | None = None, before: int | None = None, limit: int = 100

@@ -11,11 +11,10 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from facepool.errors import FacepoolError, UnknownCollection
 from facepool.gallery import open_pool
-from facepool.gallery.address import PoolAddress
+from facepool.gallery.address import PoolAddress, file_of
 from facepool.gallery.collections import (
     DEFAULT,
     NEWS,
@@ -329,7 +328,8 @@ def _is_there(gallery: PoolAddress, name: str) -> bool:
 
 
 def _is_deleted(address: PoolAddress) -> bool:
-    return isinstance(address, Path) and not address.exists()
+    file = file_of(address)
+    return file is not None and not file.exists()
 
 
 def _is_busy(one: _Open) -> bool:
@@ -338,7 +338,7 @@ def _is_busy(one: _Open) -> bool:
 
 def _has_cameras(address: PoolAddress) -> bool:
     """Whether cameras of a collection are remembered, which a server is to watch from its start on."""
-    if isinstance(address, Path) and not store_beside(address).exists():
+    if file_of(address) is not None and not store_beside(address).exists():
         return False
     with closing(open_store(address)) as store:
         return bool(store.kept(CAMERAS))

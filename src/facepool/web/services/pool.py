@@ -6,7 +6,6 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 from facepool.errors import (
@@ -20,7 +19,7 @@ from facepool.errors import (
 )
 from facepool.files import PrivateFolder, exists, sweep_folders
 from facepool.gallery import Pool, open_pool
-from facepool.gallery.address import PoolAddress, folder_of, make_folder_of
+from facepool.gallery.address import PoolAddress, file_of, folder_of, make_folder_of
 from facepool.search import SearchChoice, choose, follow
 from facepool.types import EmbeddingSpace
 from facepool.web.problems import ServerBusy
@@ -174,9 +173,10 @@ class PoolAccess:
         Raises:
             PoolGone: Its file was deleted, and there is no other.
         """
-        if not isinstance(self.address, Path):
+        file = file_of(self.address)
+        if file is None:
             return
-        is_there = exists(self.address)
+        is_there = exists(file)
         if self._was_there and not is_there:
             raise PoolGone(
                 "The pool cannot be used",

@@ -2,7 +2,8 @@
 
 They are whole addresses, by what is shown of them. What is shown stands wherever a camera is named, also in the
 server's own store. A pool in a file has them in another file (JSON) that only its owner may read; a pool in PostgreSQL
-in the table ``server_secrets``, since any of its servers may have to watch a camera.
+in the table ``server_secrets``, since any of its servers may have to watch a camera, and an encrypted one in the same
+table of its encrypted store.
 """
 
 import json
@@ -108,7 +109,7 @@ class SecretsFile:
                 fix="Delete it, start the server again and add those cameras anew",
             ) from error
 
-    def put(self, _db: Database, addresses: Mapping[str, str]) -> None:
+    def put(self, _db: Database | None, addresses: Mapping[str, str]) -> None:
         """Keep these besides those that are there: the store may not come to name them."""
         self.write({**self.read(), **addresses})
 

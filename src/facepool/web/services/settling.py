@@ -6,14 +6,15 @@ cannot be done at once is remembered in the files, tried again every few seconds
 """
 
 import logging
-import sqlite3
 import threading
-from collections.abc import Collection, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 
 from facepool.errors import FacepoolError
 from facepool.gallery import Pool
+from facepool.gallery.driver import database_errors
 from facepool.gallery.notices import ERASING, Notice
 from facepool.gallery.sqlite import traces_remain
 from facepool.web.hiding import without_paths
@@ -26,13 +27,17 @@ from facepool.web.services.store import ServerStore, name_of_store, open_store
 
 _LOG = logging.getLogger("facepool.web")
 _AGAIN_S = 3.0
+_TIDY_EVERY_S = 3600.0
 _ANSWER_S = 2.0
 """How long an answer waits for the logs, and for bytes to be wiped."""
 _FIRST_TRY_S = 0.5
 _QUICK_TRY_S = 0.05
 """Who waits for readers keeps writers waiting, too."""
 _MOST_REMEMBERED = 1000
-_FAILURES = (FacepoolError, sqlite3.Error, OSError)
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    return (FacepoolError, OSError, *database_errors())
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +60,17 @@ class Settling:
         logs: Activity and audit log.
         store: Where they are kept.
         access: The pool.
+        tidy: Lets go of what the logs have kept for long enough; called at the start, and every hour.
     """
 
-    def __init__(self, logs: Logs, store: ServerStore, access: PoolAccess) -> None:
+    def __init__(
+        self, logs: Logs, store: ServerStore, access: PoolAccess, tidy: Callable[[], object] = lambda: None
+    ) -> None:
         self._logs = logs
         self._store = store
         self._access = access
+        self._tidy = tidy
+        self._tidy_at_s = 0.0
         self._telling = threading.Lock()
         self._forgotten: dict[int, Forgotten] = {}
         self._behind = ""
@@ -148,7 +158,7 @@ class Settling:
             while len(self._forgotten) > _MOST_REMEMBERED:
                 del self._forgotten[next(iter(self._forgotten))]
             self._behind = ""
-        except _FAILURES as error:
+        except _failures() as error:
             self._behind = _reason(error)
             self._hide(pool)
         finally:
@@ -156,7 +166,7 @@ class Settling:
         return not self._behind
 
     def _hide(self, pool: Pool) -> None:
-        with suppress(*_FAILURES):
+        with suppress(*_failures()):
             self._logs.hide(pool)
 
     def _wipe_now(self) -> tuple[str, ...]:
@@ -195,11 +205,21 @@ class Settling:
                 if self._closing:
                     break
                 asked = self._asked
+            self._tidy_now_and_then()
             self._round(is_asked=asked > self._done)
             with self._changed:
                 self._done = asked
                 self._changed.notify_all()
         self._let_go()
+
+    def _tidy_now_and_then(self) -> None:
+        if time.monotonic() < self._tidy_at_s:
+            return
+        self._tidy_at_s = time.monotonic() + _TIDY_EVERY_S
+        try:
+            self._tidy()
+        except _failures() as error:
+            _LOG.warning("what the logs have kept for long enough is still there: %s", _reason(error))
 
     def _round(self, *, is_asked: bool) -> None:
         """Do what is owed, whoever has promised it: other processes change the pool, too.
@@ -212,7 +232,7 @@ class Settling:
         for name, wipe in ((self._access.address.name, self._settle_pool), (self._store.name, self._store.wipe)):
             try:
                 why = wipe(patience_s)
-            except _FAILURES as error:
+            except _failures() as error:
                 why = _reason(error) if is_asked or name in self._traces else ""
             if why:
                 traces[name] = why
@@ -225,7 +245,7 @@ class Settling:
             if self._pool.owed().notices or self._behind:
                 self._tell(self._pool)
             return self._pool.wipe(patience_s)
-        except _FAILURES:  # it was moved away, perhaps: the next one is another
+        except _failures():  # it was moved away, perhaps: the next one is another
             self._let_go()
             raise
 
@@ -249,7 +269,7 @@ def settle_once(pool: Pool) -> tuple[str, ...]:
             logs.tell(pool)
             if why := store.wipe(_FIRST_TRY_S):
                 notes.append(traces_remain(name, why))
-    except _FAILURES as error:
+    except _failures() as error:
         notes.append(f"The logs in {name} were not told yet: {_reason(error)}.")
     if why := pool.wipe(_FIRST_TRY_S):
         notes.append(traces_remain(pool.address.name, why))

@@ -12,7 +12,7 @@ export class ApiError extends Error {
   }
 }
 
-const CLOSED = { 4401: "key_unknown", 4403: "forbidden", 4409: "space_mismatch", 1013: "server_busy" };
+const CLOSED = { 4401: "key_unknown", 4403: "forbidden", 4409: "space_mismatch", 4428: "liveness_needed", 1013: "server_busy" };
 
 /** Why the server has closed a WebSocket: {code, reason} of the event. */
 export function closedError({ code, reason }) {
@@ -40,8 +40,9 @@ export function address(path) {
 }
 const encoded = encodeURIComponent;
 
-async function send(method, path, { json, form, signal } = {}) {
+async function send(method, path, { json, form, signal, live } = {}) {
   const headers = { Accept: "application/json" };
+  if (live) headers["Facepool-Liveness"] = live;
   if (json !== undefined) headers["Content-Type"] = "application/json";
   let response;
   try {
@@ -99,7 +100,8 @@ export const api = {
   merge: (name, into) => change("POST", `v1/persons/${encoded(name)}/merge`, { json: { into } }),
   erase: (name) => change("DELETE", `v1/persons/${encoded(name)}`),
   samples: (name, signal) => get(`v1/persons/${encoded(name)}/samples`, signal),
-  addSamples: (name, files) => change("POST", `v1/persons/${encoded(name)}/samples`, { form: pictures("files", files) }),
+  addSamples: (name, files, consent = false) => change("POST", `v1/persons/${encoded(name)}/samples${consent ? "?consent=true" : ""}`, { form: pictures("files", files) }),
+  consents: (name, signal) => get(`v1/persons/${encoded(name)}/consents`, signal),
   removeSample: (name, id) => change("DELETE", `v1/persons/${encoded(name)}/samples/${id}`),
   picture: (name, id) => address(`v1/persons/${encoded(name)}/samples/${id}/picture`),
   exportPerson: (name) => download(`v1/persons/${encoded(name)}/export`, `${name}.zip`),
@@ -111,6 +113,9 @@ export const api = {
     form.append("second", other);
     return change("POST", "v1/verify", { form });
   },
+
+  recognizeLive: (live) => change("POST", "v1/recognize", { live }),
+  verifyLive: (live, file) => change("POST", "v1/verify", { live, form: pictures("file", [file]) }),
 
   describe: (name, about) => change("PATCH", `v1/persons/${encoded(name)}`, { json: about }),
 

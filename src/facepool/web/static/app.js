@@ -6,6 +6,7 @@ import { icon, mark } from "./icons.js";
 import { language, t } from "./i18n.js";
 import { recall, remember } from "./memory.js";
 import { showActivity } from "./views/activity.js";
+import { showCheck } from "./views/check.js";
 import { showLive } from "./views/live.js";
 import { showPeople } from "./views/people.js";
 import { showPerson } from "./views/person.js";
@@ -23,7 +24,10 @@ const PAGES = {
   photo: showPhoto,
   activity: showActivity,
   settings: showSettings,
+  check: showCheck,
 };
+/** Pages that others lead to, by those. */
+const BELOW = { check: "photo" };
 const HEALTH_EVERY_MS = 15_000;
 
 const COLLECTION = "facepool.collection";
@@ -49,7 +53,7 @@ function frame() {
   const app = document.getElementById("app");
   document.documentElement.lang = language();
   state.links = Object.fromEntries(
-    Object.keys(PAGES).map((page) => [page, h("a", { href: `#/${page}`, onclick: again }, icon(page), h("span", {}, t(`nav.${page}`)))]),
+    Object.keys(PAGES).filter((page) => !(page in BELOW)).map((page) => [page, h("a", { href: `#/${page}`, onclick: again }, icon(page), h("span", {}, t(`nav.${page}`)))]),
   );
   state.main = h("main", { class: "main", id: "content", tabindex: "-1" });
   state.health = h("p");
@@ -121,7 +125,7 @@ async function route({ anew = false } = {}) {
   }
   state.shown = location.hash;
   for (const [page, link] of Object.entries(state.links)) {
-    if (page === here.page) link.setAttribute("aria-current", "page");
+    if (page === (BELOW[here.page] ?? here.page)) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   const ended = new AbortController();
@@ -139,7 +143,7 @@ async function route({ anew = false } = {}) {
     state.main.dataset.shows = state.shown;
   } catch (error) {
     if (ended.signal.aborted) return;
-    if (error.status !== 401) put(page, h("h1", {}, t(`nav.${here.page}`)), problemBox(error, () => redraw()));
+    if (error.status !== 401) put(page, h("h1", {}, t(`nav.${BELOW[here.page] ?? here.page}`)), problemBox(error, () => redraw()));
   }
 }
 

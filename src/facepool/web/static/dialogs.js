@@ -109,6 +109,12 @@ export const toastError = (error) => toast([error.message, error.detail].filter(
 /** The server's own words, where they say more than those of the page; they are English. */
 export const detailOf = ({ detail }) => (detail ? h("span", { class: "help", lang: "en" }, detail) : null);
 
+/** Where somebody can show that they are there, if that is what is missing. */
+export const checkLink = ({ code, person }) => {
+  const way = person ? `#/check?register=${encodeURIComponent(person)}` : "#/check";
+  return code === "liveness_needed" ? h("a", { class: "button", href: way }, t("check.title")) : null;
+};
+
 /** A box that says what went wrong. */
 export function problemBox(error, retry) {
   return h(
@@ -116,6 +122,7 @@ export function problemBox(error, retry) {
     { class: "notice bad", role: "alert" },
     icon("warn"),
     h("div", {}, h("strong", {}, error.title ?? t("error.title")), h("span", {}, error.message), detailOf(error)),
+    checkLink(error),
     retry ? h("button", { class: "button small", type: "button", onclick: retry }, t("retry")) : null,
   );
 }

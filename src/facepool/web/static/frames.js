@@ -52,7 +52,7 @@ export class FrameStream {
   broken({ code, reason }) {
     this.ready = false;
     if (this.closed) return;
-    const again = this.again && ![1008, 4401, 4403, 4409].includes(code);
+    const again = this.again && ![1008, 4401, 4403, 4409, 4428].includes(code);
     this.lost({ code, reason, again });
     if (!again) return this.close();
     this.retry = setTimeout(() => this.connect(), RETRY_MS[Math.min(this.breaks, RETRY_MS.length - 1)]);
@@ -92,7 +92,7 @@ export class FrameStream {
   async send(frame) {
     if (!frame) return;
     const jpeg = new Uint8Array(await frame.blob.arrayBuffer());
-    if (!this.ready || !this.sending || this.closed) return;
+    if (!this.ready || !this.sending || this.closed || this.socket.readyState !== WebSocket.OPEN) return;
     this.number += 1;
     const message = new Uint8Array(16 + jpeg.length);
     const head = new DataView(message.buffer);

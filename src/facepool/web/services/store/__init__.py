@@ -1,10 +1,11 @@
 """What the server keeps beside the pool: keys, sessions, the audit log, the activity, and what was set on the page.
 
-A pool in a file has it in another file (`store.sqlite`), a pool in PostgreSQL in the same database (`store.postgres`).
+A pool in a file has it in another file (`store.sqlite`), encrypted with the same key if that is; a pool in PostgreSQL
+in the same database (`store.postgres`).
 """
 
 from facepool import extras
-from facepool.gallery.address import PoolAddress, PostgresAddress
+from facepool.gallery.address import PoolAddress, PostgresAddress, at
 from facepool.gallery.notices import logs_beside as store_beside
 from facepool.gallery.notices import now
 from facepool.web.services.store.base import LAST, Row, ServerStore, StoreGone, insert_entry
@@ -40,4 +41,4 @@ def open_store(pool: PoolAddress) -> ServerStore:
         from facepool.web.services.store.postgres import PostgresStore  # noqa: PLC0415 -- an extra
 
         return PostgresStore(pool, name_of_store(pool))
-    return SqliteStore(store_beside(pool))
+    return SqliteStore(at(store_beside(pool), pool))

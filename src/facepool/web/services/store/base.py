@@ -197,9 +197,11 @@ def insert_entry(
     detail: str = "",
     person_id: str | None = None,
     at: str | None = None,
+    liveness: str | None = None,
 ) -> None:
     """Add an entry to the audit log, as a part of a transaction of the store."""
     db.execute(
-        "INSERT INTO server_audit (at, caller, action, person, detail, person_id) VALUES (?, ?, ?, ?, ?, ?)",
-        (at or now(), caller, action, person, detail, person_id),
+        "INSERT INTO server_audit (at, caller, action, person, detail, person_id, liveness) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (at or now(), caller, action, person, detail, person_id, liveness),
     )

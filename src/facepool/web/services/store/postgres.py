@@ -89,6 +89,22 @@ MIGRATIONS = (
         "CREATE INDEX server_activity_of_sighting ON server_activity (sighting)",
         "ALTER TABLE server_keys ADD COLUMN collections TEXT NOT NULL DEFAULT ''",
     ),
+    (
+        """CREATE TABLE server_liveness (
+            id TEXT PRIMARY KEY,
+            client TEXT NOT NULL,
+            drawn_at DOUBLE PRECISION NOT NULL,
+            ends_at DOUBLE PRECISION NOT NULL,
+            state TEXT NOT NULL,
+            digest BYTEA,
+            seen BYTEA,
+            space TEXT,
+            result TEXT
+        )""",
+        "CREATE INDEX server_liveness_of_client ON server_liveness (client)",
+        "ALTER TABLE server_activity ADD COLUMN liveness TEXT",
+        "ALTER TABLE server_audit ADD COLUMN liveness TEXT",
+    ),
 )
 """What takes the tables from version n to n + 1. Append only: tables of every earlier version are out there."""
 
@@ -103,7 +119,15 @@ _SILENCE_S = 5.0
 _STANDSTILL_MS = 15_000
 _MIGRATING_S = 60.0
 _AGAIN = "Try again in a moment"
-_WIPED = ("server_activity", "server_audit", "server_kept", "server_told", "server_sessions", "server_keys")
+_WIPED = (
+    "server_activity",
+    "server_audit",
+    "server_kept",
+    "server_told",
+    "server_sessions",
+    "server_keys",
+    "server_liveness",
+)
 
 
 class PostgresStore(ServerStore):

@@ -1,17 +1,22 @@
-"""What the server keeps beside a pool in a file: another SQLite file, with the logins of cameras beside that."""
+"""What the server keeps beside a pool in a file: another SQLite file, encrypted with the key of the pool if it has one.
 
-import sqlite3
+The logins of cameras are in a file beside it, so that no copy of keys and logs has them; in one that is encrypted they
+are in a table, as a file of their own would be the only one that anybody can read.
+"""
+
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 from facepool.errors import FacepoolError, PoolTooNew
 from facepool.files import make_private, storage_errors
+from facepool.gallery import driver
+from facepool.gallery.address import FileAddress, key_of, path_of
 from facepool.gallery.connection import SMALL_LOG, explained, file_number
 from facepool.gallery.database import Database
-from facepool.web.services.secrets import SecretsFile
+from facepool.gallery.driver import Connection
+from facepool.web.services.secrets import CameraSecrets, SecretsFile, SecretsTable
 from facepool.web.services.store.base import ERASURES, Kind, ServerStore, StoreGone, erasures_in
 from facepool.web.services.writing import PATIENCE_S
 
@@ -88,7 +93,34 @@ ALTER TABLE server_activity ADD COLUMN corrected_at TEXT;
 CREATE INDEX activity_of_sighting ON server_activity (sighting);
 ALTER TABLE server_keys ADD COLUMN collections TEXT NOT NULL DEFAULT ''
 """
-MIGRATIONS = (_SCHEMA, _IDS_OF_PEOPLE, _IDS_OF_EVENTS, _VISITS, _TOLD, _NAMES_AS_IN_POSTGRESQL, _NAMED_LATER)
+_LIVENESS = """
+CREATE TABLE server_liveness (
+    id TEXT PRIMARY KEY,
+    client TEXT NOT NULL,
+    drawn_at REAL NOT NULL,
+    ends_at REAL NOT NULL,
+    state TEXT NOT NULL,
+    digest BLOB,
+    seen BLOB,
+    space TEXT,
+    result TEXT
+) STRICT;
+CREATE INDEX liveness_of_client ON server_liveness (client);
+ALTER TABLE server_activity ADD COLUMN liveness TEXT;
+ALTER TABLE server_audit ADD COLUMN liveness TEXT
+"""
+_SECRETS = "CREATE TABLE server_secrets (shown TEXT PRIMARY KEY, whole TEXT NOT NULL) STRICT, WITHOUT ROWID"
+MIGRATIONS = (
+    _SCHEMA,
+    _IDS_OF_PEOPLE,
+    _IDS_OF_EVENTS,
+    _VISITS,
+    _TOLD,
+    _NAMES_AS_IN_POSTGRESQL,
+    _NAMED_LATER,
+    _LIVENESS,
+    _SECRETS,
+)
 """What takes the file from version n to n + 1. Append only: files of every earlier version are out there."""
 
 _READERS_KEPT = 8
@@ -102,34 +134,41 @@ class SqliteStore(ServerStore):
     nothing is read or written until it is back or another store is made.
 
     Args:
-        path: The file; made with its tables where there is none.
+        file: The file, with its key if it is encrypted; made with its tables where there is none.
         patience_s: How long a writer waits.
 
     Raises:
         NotWritable: It cannot be made.
         PoolCorrupt: It is no SQLite file.
+        KeyNeeded: It is encrypted, and there is no key.
+        WrongKey: It is encrypted with another key.
+        PoolNotEncrypted: It is not, and there is a key.
         PoolTooNew: A newer facepool wrote it.
     """
 
     each_text = "SELECT value FROM json_each(?)"
 
-    def __init__(self, path: Path, *, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, file: FileAddress, *, patience_s: float = PATIENCE_S) -> None:
+        path = path_of(file)
         super().__init__(path.name, "the file of keys and logs", patience_s)
         self.path = path
-        self.secrets = SecretsFile(path.with_suffix(".secrets"))
-        self._free: list[sqlite3.Connection] = []
+        self._address = file
+        logins = SecretsFile(path.with_suffix(".secrets"))
+        self.secrets: CameraSecrets = logins if key_of(file) is None else SecretsTable()
+        self._free: list[Connection] = []
         self._free_lock = threading.Lock()
         self._watching = threading.Lock()
         with storage_errors(path, "cannot be used"):
             make_private(path)
-        with explained(path):
+        with explained(file):
             self._db = self._connect("journal_mode = WAL", "foreign_keys = ON", "secure_delete = ON", *SMALL_LOG)
             self._watcher = self._connect("query_only = ON")
         self._file = file_number(path)
         self._bring_up_to_date()
+        self._put_in_place(logins)
 
     @contextmanager
-    def transaction(self, *, patience_s: float | None = None) -> Iterator[sqlite3.Connection]:
+    def transaction(self, *, patience_s: float | None = None) -> Iterator[Connection]:
         """One change, undone by whatever is raised inside.
 
         Args:
@@ -140,7 +179,7 @@ class SqliteStore(ServerStore):
             StoreGone: The file was deleted or replaced; nothing was changed.
         """
         ends_at_s = time.monotonic() + (self._patience_s if patience_s is None else patience_s)
-        with self._alone(ends_at_s), explained(self.path):
+        with self._alone(ends_at_s), explained(self._address):
             self._check_file()
             _wait_until(self._db, ends_at_s)
             self._db.execute("BEGIN IMMEDIATE")
@@ -154,7 +193,7 @@ class SqliteStore(ServerStore):
                 raise
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[Connection]:
         """A connection that sees what was committed, for this block alone.
 
         Raises:
@@ -163,7 +202,7 @@ class SqliteStore(ServerStore):
         self._check_file()
         with self._free_lock:
             db = self._free.pop() if self._free else None
-        with explained(self.path):
+        with explained(self._address):
             db = db or self._connect("query_only = ON")
             try:
                 yield db
@@ -178,7 +217,7 @@ class SqliteStore(ServerStore):
     def changes(self) -> int:
         """A number that differs after anybody has written anything, other processes included; cheap."""
         self._check_file()
-        with self._watching, explained(self.path):
+        with self._watching, explained(self._address):
             (number,) = self._watcher.execute("PRAGMA data_version").fetchone()
             return int(number)
 
@@ -203,7 +242,7 @@ class SqliteStore(ServerStore):
             return ""
         ends_at_s = time.monotonic() + patience_s
         try:
-            with self._alone(ends_at_s), explained(self.path):
+            with self._alone(ends_at_s), explained(self._address):
                 self._check_file()
                 _wait_until(self._db, ends_at_s)
                 return _write_anew(self._db, erasures)
@@ -220,9 +259,9 @@ class SqliteStore(ServerStore):
         with self._writing:
             self._db.close()
 
-    def _connect(self, *pragmas: str) -> sqlite3.Connection:
+    def _connect(self, *pragmas: str) -> Connection:
         # Each is used by one thread at a time, not always the same.
-        db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=self._patience_s)
+        db = driver.connect(self.path, key_of(self._address), timeout_s=self._patience_s, any_thread=True)
         try:
             for pragma in ("trusted_schema = OFF", *pragmas):
                 db.execute(f"PRAGMA {pragma}")
@@ -249,18 +288,37 @@ class SqliteStore(ServerStore):
                     db.execute(statement)
             db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
+    def _put_in_place(self, file: SecretsFile) -> None:
+        """Have the logins of cameras where they belong: the store may have been encrypted, or decrypted, since.
 
-def _wait_until(db: sqlite3.Connection, ends_at_s: float) -> None:
+        Where this is cut off, both places have them, and it is done again.
+        """
+        table = SecretsTable()
+        with self.reading() as db:
+            inside = table.read(db)
+        if self.secrets is file:
+            if inside:
+                file.put(None, inside)
+                with self.transaction() as db:
+                    table.put(db, {})
+                    self.owe(db)
+        elif outside := file.read():
+            with self.transaction() as db:
+                table.put(db, {**inside, **outside})
+            file.write({})
+
+
+def _wait_until(db: Connection, ends_at_s: float) -> None:
     """Let a connection wait for other processes until then."""
     db.execute(f"PRAGMA busy_timeout = {max(0, round(1000 * (ends_at_s - time.monotonic())))}")
 
 
-def _count_erasures(db: sqlite3.Connection, which: str, count: int) -> None:
+def _count_erasures(db: Connection, which: str, count: int) -> None:
     # One statement: others count meanwhile.
     db.execute("UPDATE server_kept SET value = json_set(value, ?, ?) WHERE name = ?", (f"$.{which}", count, ERASURES))
 
 
-def _write_anew(db: sqlite3.Connection, erasures: Mapping[str, int]) -> str:
+def _write_anew(db: Connection, erasures: Mapping[str, int]) -> str:
     """Wipe the file and its log; why that could not be, or empty."""
     if erasures["rewritten"] != erasures["erased"]:
         db.execute("VACUUM")  # once: while somebody reads, each time would add the whole file to the log

@@ -1,7 +1,7 @@
 // Live: boxes and names over a camera's picture, and who is in view.
 import { ApiError, api, closedError } from "../api.js";
 import { Camera, askForConsent, cameraProblem, chooseCamera, chosenCamera, listCameras } from "../camera.js";
-import { toast } from "../dialogs.js";
+import { checkLink, toast } from "../dialogs.js";
 import { announce, h, put } from "../dom.js";
 import { FrameStream } from "../frames.js";
 import { number, t, time } from "../i18n.js";
@@ -39,9 +39,10 @@ export async function showLive(page, { query, signal, session }) {
     showPresent([]);
     const go = h("button", { class: "button primary large", type: "button", onclick: start }, icon("camera"), t("live.start"));
     const photo = error?.kind ? h("a", { class: "button large", href: "#/photo" }, icon("photo"), t("camera.photo")) : null;
+    const check = error ? checkLink(error) : null;
     put(
       view,
-      h("div", { class: "empty", role: error ? "alert" : null }, icon(error ? "warn" : "live"), h("h2", {}, error?.title ?? t("live.idle.title")), h("p", {}, error?.message ?? t("live.idle")), h("div", { class: "actions" }, go, photo)),
+      h("div", { class: "empty", role: error ? "alert" : null }, icon(error ? "warn" : "live"), h("h2", {}, error?.title ?? t("live.idle.title")), h("p", {}, error?.message ?? t("live.idle")), h("div", { class: "actions" }, go, photo, check)),
     );
   }
 

@@ -16,8 +16,10 @@ export async function showPerson(page, { rest: name, signal, redraw, session }) 
   const person = await api.person(name, signal);
   const samples = person.views;
   const lastSeen = h("p", { class: "quiet" });
+  const agreed = h("div", {});
   showLastSeen(lastSeen, name, signal);
   const mayEnroll = session?.role !== "recognize";
+  if (mayEnroll) showConsents(agreed, name, signal);
   const suggested = mayEnroll ? await suggestedSection(name, { signal, session, redraw }).catch((error) => problemBox(error)) : null;
   const covered = coveredDirections(person);
   const scan = h("a", { class: "button primary", href: `#/register?person=${encodeURIComponent(name)}` }, icon("camera"), t("person.scan"));
@@ -48,6 +50,7 @@ export async function showPerson(page, { rest: name, signal, redraw, session }) 
     ),
     suggested,
     aboutSection(person, { mayChange: mayEnroll, redraw }),
+    agreed,
     mayEnroll ? actions(name) : null,
   );
   if (mayEnroll) takesDrops(page, async (files) => (await addDropped(name, files)) && redraw());
@@ -56,6 +59,12 @@ export async function showPerson(page, { rest: name, signal, redraw, session }) 
 async function showLastSeen(line, name, signal) {
   const { entries } = await api.activity({ person: name, limit: 1 }, signal).catch(() => ({ entries: [] }));
   if (entries.length) line.textContent = t("person.last_seen", { when: dateTime(new Date(entries[0].at)) });
+}
+
+async function showConsents(place, name, signal) {
+  const consents = await api.consents(name, signal).catch(() => []);
+  const rows = consents.map(({ given_at: at, recorded_by: by, method, text }) => h("details", { class: "rows" }, h("summary", { class: "row" }, t("person.agreed", { date: date(new Date(at)), by }), method ? ` (${method})` : ""), h("p", { class: "row notes" }, text)));
+  if (rows.length) add(place, h("section", { class: "section", "aria-labelledby": "consents-heading" }, h("h2", { id: "consents-heading" }, t("person.consents")), rows));
 }
 
 function figure(name, sample, redraw, mayEnroll) {

@@ -27,6 +27,7 @@ export async function showPhoto(page, { signal, session }) {
       "div",
       { class: "page-head" },
       h("div", {}, h("h1", {}, t("photo.title")), h("p", { class: "help" }, t("photo.lead"))),
+      h("a", { class: "button", href: "#/check" }, icon("live"), t("check.title")),
       segments(t("photo.mode"), Object.keys(MODES).map((mode) => [mode, t(`photo.mode.${mode}`)]), state.mode, show),
     ),
     place,
@@ -125,7 +126,7 @@ function faceCard(face, people, numbered) {
 }
 
 /** A similarity against what it takes. */
-function meter(similarity, threshold) {
+export function meter(similarity, threshold) {
   const fill = h("i", {});
   const line = h("b", {});
   fill.style.width = `${Math.max(0, Math.min(1, similarity)) * 100}%`;

@@ -57,7 +57,7 @@ export function dropZone({ text, button, multiple, take, id }) {
 }
 
 /** Asks for photos of somebody and adds them; the name if anything was stored. */
-export function addPhotos(person = "", files = []) {
+export function addPhotos(person = "", files = [], consent = false) {
   return ask((close) => {
     const wanted = { files: files.slice(0, MOST), stored: 0 };
     const name = h("input", { type: "text", value: person, required: true, maxlength: 100, autocomplete: "off", name: "person", autofocus: !person });
@@ -77,7 +77,7 @@ export function addPhotos(person = "", files = []) {
     const submit = async (event) => {
       event.preventDefault();
       const whom = name.value.trim();
-      await work(content, whom, wanted.files, close);
+      await work(content, whom, wanted.files, close, consent);
     };
     put(
       content,
@@ -107,7 +107,7 @@ export function addDropped(person, files) {
 }
 
 /** Sends photo by photo, so that each shows at once what became of it, and one that fails stops no other. */
-async function work(content, person, files, close) {
+async function work(content, person, files, close, consent = false) {
   const heading = h("h2", {}, t("files.title.of", { person }));
   const line = h("p", { class: "help", role: "status" });
   const list = h("ul", { class: "rows" });
@@ -117,7 +117,7 @@ async function work(content, person, files, close) {
   for (const [index, file] of files.entries()) {
     if (!content.isConnected && index > 0) break;
     line.textContent = t("files.working", { n: index + 1, all: files.length });
-    const outcome = await addOne(person, file);
+    const outcome = await addOne(person, file, consent && !stored);
     stored += outcome.stored;
     add(list, resultRow(file, outcome));
     list.lastElementChild.scrollIntoView({ block: "nearest" });
@@ -129,9 +129,9 @@ async function work(content, person, files, close) {
   done.focus();
 }
 
-async function addOne(person, file) {
+async function addOne(person, file, consent) {
   try {
-    const answer = await api.addSamples(person, [file]);
+    const answer = await api.addSamples(person, [file], consent);
     const [picture] = answer.pictures;
     return { stored: answer.stored, good: picture.outcome === "taken", words: translated(`outcome.${picture.outcome}`, picture.message) + (picture.rival ? `: ${picture.rival}` : "") };
   } catch (error) {

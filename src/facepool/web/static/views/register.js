@@ -1,25 +1,23 @@
 // Register: the head looks around in a circle, the ring fills, and what was captured is looked at before it is saved.
 import { ApiError, api, closedError } from "../api.js";
-import { Camera, askForConsent, cameraProblem } from "../camera.js";
+import { askForConsent, cameraProblem } from "../camera.js";
 import { confirm, problemBox } from "../dialogs.js";
 import { add, announce, field, h, put, toggle } from "../dom.js";
 import { FrameStream } from "../frames.js";
+import { HeadStage, SPEAK, speaks } from "../headstage.js";
 import { listed, number, percent, t, translated } from "../i18n.js";
 import { icon } from "../icons.js";
-import { recall, remember } from "../memory.js";
+import { remember } from "../memory.js";
 import { Ring, side, way } from "../ring.js";
+import { takeToken } from "./check.js";
 import { addPhotos } from "./photos.js";
 
-const SPEAK = "facepool.speak";
-const HINT_STAYS_MS = 700;
-const SPEAK_AGAIN_MS = 4000;
 const EMPTY_RING = Array.from({ length: 12 }, (_, index) => ({ angle_deg: index * 30, near: null, far: null }));
-const FACE_FILLS = 0.62;
-const LARGEST_ZOOM = 2.4;
 
 export async function showRegister(page, { query, ready }) {
   page.classList.add("narrow");
   const session = { scan: null };
+  const asked = (await api.system().catch(() => ({}))).consent_text;
   const begin = async (options) => {
     try {
       if (!(await askForConsent())) return;
@@ -33,7 +31,7 @@ export async function showRegister(page, { query, ready }) {
   const showForm = (options = {}, problem = null) => {
     session.scan?.stop();
     session.scan = null;
-    put(page, form(options, begin, problem));
+    put(page, form(options, begin, problem, asked));
     ready();
   };
   showForm({ person: query.get("person") ?? "", appearance: query.get("appearance") ?? "" }, await cameraProblem());
@@ -45,13 +43,14 @@ export async function showRegister(page, { query, ready }) {
   };
 }
 
-function form({ person = "", appearance = "", partial = false }, begin, problem) {
+function form({ person = "", appearance = "", partial = false }, begin, problem, asked) {
   const name = h("input", { type: "text", value: person, placeholder: t("register.name.placeholder"), autocomplete: "off", maxlength: 100, required: true, name: "person" });
   const look = h("input", { type: "text", value: appearance, placeholder: t("register.appearance.placeholder"), autocomplete: "off", maxlength: 60, name: "appearance" });
   const options = { partial };
+  const tick = asked ? h("input", { type: "checkbox", required: true, name: "consent" }) : null;
   const submit = (event) => {
     event.preventDefault();
-    begin({ person: name.value.trim(), appearance: look.value.trim(), ...options });
+    begin({ person: name.value.trim(), appearance: look.value.trim(), consent: Boolean(tick?.checked), ...options });
   };
   const more = h(
     "details",
@@ -62,7 +61,7 @@ function form({ person = "", appearance = "", partial = false }, begin, problem)
     toggle(t("register.partial"), partial, (on) => (options.partial = on), t("register.partial.help")),
   );
   const start = h("button", { class: `button ${problem ? "" : "primary"} large`, type: "submit" }, icon("camera"), t(problem ? "retry" : "register.start"));
-  const files = h("button", { class: `button ${problem ? "primary large" : "plain"}`, type: "button", onclick: () => addPhotos(name.value.trim()) }, problem ? icon("photo") : null, t("register.files"));
+  const files = h("button", { class: `button ${problem ? "primary large" : "plain"}`, type: "button", onclick: () => (!tick || tick.reportValidity()) && addPhotos(name.value.trim(), [], Boolean(tick)) }, problem ? icon("photo") : null, t("register.files"));
   const ring = new Ring(t("register.ring"), true, () => null);
   ring.show({ parts: EMPTY_RING, steady: 0, words: () => "" });
   ring.element.setAttribute("aria-hidden", "true");
@@ -76,53 +75,35 @@ function form({ person = "", appearance = "", partial = false }, begin, problem)
       { class: "form result", onsubmit: submit },
       problem ? problemBox(problem) : null,
       field(t("register.name"), name),
+      tick ? h("label", { class: "card agree" }, h("span", { class: "notes" }, asked), h("span", {}, tick, " ", t("register.agree"))) : null,
       more,
       h("div", { class: "actions" }, problem ? [files, start] : [start, files]),
     ),
   );
 }
 
-const speaks = () => recall(SPEAK) === "1";
-
 /** One scan, from the camera's start until the views are saved. */
-class ScanPage {
+class ScanPage extends HeadStage {
   constructor(page, options, back) {
-    Object.assign(this, { page, options, back, mirrored: true, camera: null, stream: null, ring: null });
+    super(page, { heading: `${t("register.title")}: ${options.person}`, ring: t("register.ring"), choose: (direction) => this.redo(direction), back });
+    this.options = options;
     this.holdsViews = false;
     this.last = null;
     this.wanted = null;
     this.report = null;
-    this.said = { text: "", at: 0 };
-    this.hint = h("p", { class: "hint" }, t("register.waiting"));
-    this.progress = h("p", { class: "progress-line" });
-    this.below = h("div", { class: "actions" });
-    this.video = h("video", { playsInline: true, muted: true, "aria-hidden": "true" });
-    this.mover = h("div", { class: "mover" }, this.video);
-    this.ring = new Ring(t("register.ring"), true, (direction) => this.redo(direction));
-    this.stage = h("div", { class: "stage" }, h("div", { class: "window" }, this.mover, h("div", { class: "veil" })), this.ring.element);
-    this.result = h("div", { class: "result" });
-    this.heading = h("h1", { class: "visually-hidden" }, `${t("register.title")}: ${options.person}`);
-    put(page, h("div", { class: "scan" }, this.heading, this.stage, h("div", {}, this.hint, this.progress), this.below, this.result));
     this.drawRing({ parts: EMPTY_RING, steady: 0 });
     this.showScanButtons(false);
   }
 
   async start() {
-    try {
-      this.camera = await Camera.open(this.video);
-    } catch (error) {
-      this.fail(error);
-      return;
-    }
-    if (!this.page.contains(this.stage)) return this.stop(); // the user has left meanwhile
-    this.mirrored = this.ring.mirrored = this.camera.facesUser;
-    this.video.classList.toggle("mirrored", this.mirrored);
-    this.camera.onend = () => this.fail(Object.assign(new Error(t("camera.busy")), { title: t("camera.busy.title") }));
+    if (!(await this.openCamera())) return;
     this.say(t("hint.look_straight"));
-    const { person, appearance, partial } = this.options;
+    const { person, appearance, partial, consent } = this.options;
+    const token = takeToken();
+    const live = token ? { liveness: token } : {};
     this.stream = new FrameStream({
       path: "v1/enroll",
-      hello: { do: "start", person, appearance, partial },
+      hello: { do: "start", ...live, person, appearance, partial, consent },
       take: () => this.camera.take(),
       answer: (message) => this.take(message),
       lost: (closed) => this.fail(closedError(closed)),
@@ -132,9 +113,7 @@ class ScanPage {
 
   stop() {
     this.holdsViews = false;
-    this.stream?.close();
-    this.camera?.stop();
-    speechSynthesis?.cancel();
+    super.stop();
   }
 
   take(message) {
@@ -157,35 +136,6 @@ class ScanPage {
 
   drawRing(state) {
     this.ring.show({ ...state, words: sideWords });
-  }
-
-  /** Brings the face into the circle, as large as it may be. */
-  follow({ bbox: box, size }) {
-    if (!box || !size) return;
-    const [width, height] = size;
-    const short = Math.min(width, height);
-    const face = Math.max(box[2] - box[0], box[3] - box[1]);
-    const zoom = Math.min(LARGEST_ZOOM, Math.max(1, (FACE_FILLS * short) / face));
-    const most = (zoom - 1) / 2;
-    const limited = (value, spare) => Math.max(-most - spare, Math.min(most + spare, value));
-    const x = limited((zoom * (width / 2 - (box[0] + box[2]) / 2)) / short, (zoom * (width / short - 1)) / 2);
-    const y = limited((zoom * (height / 2 - (box[1] + box[3]) / 2)) / short, (zoom * (height / short - 1)) / 2);
-    const moved = Math.hypot(x - (this.at?.x ?? 9), y - (this.at?.y ?? 9)) > 0.05 || Math.abs(zoom - (this.at?.zoom ?? 0)) > 0.2;
-    if (!moved) return;
-    this.at = { x, y, zoom };
-    this.mover.style.transform = `translate(${(this.mirrored ? -x : x) * 100}%, ${y * 100}%) scale(${zoom})`;
-  }
-
-  /** Shows a hint for long enough to be read, and tells it to screen readers and, if wanted, aloud; whether it stands. */
-  say(text) {
-    const now = performance.now();
-    if (text === this.said.text) return true;
-    if (now - this.said.at < HINT_STAYS_MS) return false;
-    this.said = { text, at: now };
-    this.hint.textContent = text;
-    announce(text);
-    if (speaks()) speak(text);
-    return true;
   }
 
   showScanButtons(canFinish) {
@@ -239,6 +189,7 @@ class ScanPage {
       this.result,
       report.look_alikes.map((alike) => this.lookAlike(alike, report)),
       report.views === 0 ? notice("warn", t("register.report.none", { person })) : null,
+      report.motion === "flat" ? notice("warn", t("register.report.flat", { person })) : null,
       report.partial ? notice("warn", t("register.report.partial", { person })) : null,
       thin.length ? notice("warn", t("register.report.thin", { ways: listed([...new Set(thin.map((index) => way(report.ring[index].angle_deg)))]) })) : null,
       facts([
@@ -279,9 +230,7 @@ class ScanPage {
   }
 
   showStored({ person, stored }) {
-    this.camera.canvas.classList.toggle("mirrored", this.mirrored);
-    this.video.replaceWith(this.camera.canvas); // the last picture stays when the camera is off
-    this.stop();
+    this.freeze();
     this.hint.textContent = t("register.stored.title", { person });
     this.progress.textContent = t("register.stored", { n: stored });
     announce(`${this.hint.textContent}. ${this.progress.textContent}`);
@@ -298,24 +247,13 @@ class ScanPage {
 
   showError(message) {
     const error = Object.assign(new ApiError(0, message), { title: message.fatal ? t("register.failed.title") : undefined });
-    if (message.fatal) this.fail(error);
+    if (message.fatal) this.fail(Object.assign(error, { person: this.options.person }));
     else {
       this.result.querySelectorAll(".notice.bad").forEach((old) => old.remove());
       this.result.prepend(problemBox(error));
       const store = this.below.querySelector("button");
       if (store) store.disabled = false;
     }
-  }
-
-  fail(error) {
-    this.stop();
-    this.hint.textContent = error.title ?? t("error.title");
-    this.progress.textContent = "";
-    put(this.result, problemBox(error));
-    put(
-      this.below,
-      h("button", { class: "button primary", type: "button", onclick: () => this.back() }, t("retry")),
-    );
   }
 }
 
@@ -338,15 +276,4 @@ function notice(kind, text) {
 /** Figures with their names. */
 export function facts(pairs) {
   return add(h("dl", { class: "facts" }), pairs.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
-}
-
-/** Speaks with a voice of this device only: others would send the words to their maker. */
-function speak(text) {
-  const voices = speechSynthesis.getVoices().filter((voice) => voice.localService && voice.lang.startsWith(document.documentElement.lang));
-  if (!voices.length) return;
-  const words = Object.assign(new SpeechSynthesisUtterance(text), { voice: voices[0], lang: voices[0].lang, rate: 1.05 });
-  if (text === speak.text && performance.now() - speak.at < SPEAK_AGAIN_MS) return;
-  Object.assign(speak, { text, at: performance.now() });
-  speechSynthesis.cancel();
-  speechSynthesis.speak(words);
 }
