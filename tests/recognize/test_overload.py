@@ -96,6 +96,13 @@ def test_who_comes_while_frames_go_by_is_sought_at_once(show: Show) -> None:
         show.watch((ADA, 80), looks=9, missed=7)
 
 
+def test_who_stays_through_a_long_halt_keeps_their_name(show: Show) -> None:
+    show.watch((ADA, 80), looks=10, missed=2)
+    seen = show.see((ADA, 84), missed=30)
+    assert seen.names == ("Ada",)
+    assert not seen.events
+
+
 def test_people_who_change_places_while_frames_go_by_keep_their_names(show: Show) -> None:
     show.watch((ADA, 80), (BOB, 200), looks=8, missed=7)
     for _ in range(4):

@@ -247,8 +247,9 @@ class Tracker:
             track.id, track.began_s, track.hits = pasts[numbers.get(track.id, track.id)]
 
     def _drop_gone(self, time_s: float) -> list[int]:
-        """Numbers of the tracks that were away for too long, which end."""
-        gone = [track.id for track in self._tracks if time_s - track.seen_s > self.gap_s]
+        """Numbers of the tracks that were away for too long, which end; who was followed until now was not away."""
+        away = (track for track in self._tracks if track.carried is None)
+        gone = [track.id for track in away if time_s - track.seen_s > self.gap_s]
         self._tracks = [track for track in self._tracks if track.id not in gone]
         return gone
 
