@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from facepool.errors import ConfigError, KeyNeeded, KeyUnusable, PoolCorrupt, PoolNotEncrypted, WrongKey
+from facepool.errors import ConfigError, KeyNeeded, KeyUnusable, PoolCorrupt, PoolNotEncrypted, StorageError, WrongKey
 from facepool.gallery import EncryptedFile, PoolKey, SqliteGallery, open_pool
 from facepool.gallery.address import beside, file_of, key_of
 from facepool.gallery.collections import collection_address, collections_in, create_collection, remove_collection
 from facepool.gallery.connection import log_of
 from facepool.gallery.image import image_of
-from facepool.gallery.keys import find_key, read_key_file, write_key_file
+from facepool.gallery.keys import find_key, looks_encrypted, read_key_file, write_key_file
 from facepool.gallery.pages import decrypted
+from facepool.groups.shelf import FILE_NAME, Shelf
 from support.pools import KEY, samples, space, unit
 
 OTHER = PoolKey(bytes(32))
@@ -206,3 +207,19 @@ def test_the_first_place_that_has_a_key_wins(tmp_path: Path, monkeypatch: pytest
     assert found.key == first
     with pytest.raises(KeyUnusable, match=r"missing\.key"):
         find_key(pool, tmp_path / "missing.key")
+
+
+def test_what_is_kept_of_a_photo_library_is_encrypted_with_the_key(tmp_path: Path) -> None:
+    path = tmp_path / FILE_NAME
+    with Shelf(path, None, KEY) as shelf:
+        shelf.note_written(["/photos/of Ada.xmp"])
+    assert b"of Ada" not in path.read_bytes()
+    assert looks_encrypted(path)
+    with Shelf(path, None, KEY) as shelf:
+        assert shelf.written() == {"/photos/of Ada.xmp"}
+    for key in (None, OTHER):
+        with pytest.raises(StorageError, match="not a database"):
+            Shelf(path, None, key)
+    with Shelf(path, None, KEY) as shelf:
+        shelf.erase()
+    assert list(tmp_path.iterdir()) == []

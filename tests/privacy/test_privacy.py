@@ -163,6 +163,7 @@ def test_copies_backups_and_libraries_are_looked_into(file_pool: SqlGallery, tmp
         transfer(file_pool, pair)
     back_up(file_pool, copy_of(tmp_path / "pool.db", 9))
     (tmp_path / "pool.db.index").write_bytes(b"")
+    (tmp_path / ".unfinished-folder-7").mkdir()
     ada = file_pool.person(NAME)
     assert ada is not None
     library(other / FILE_NAME, ada.id)
@@ -171,6 +172,7 @@ def test_copies_backups_and_libraries_are_looked_into(file_pool: SqlGallery, tmp
     beside = {(one.kind, one.place, one.count) for one in report.kept if one.place != "pool.db"}
     assert beside == {
         ("index", "pool.db.index", 1),
+        ("unfinished", ".unfinished-folder-7", 1),
         ("copy", "pool.db.version-9", 2),
         ("backup", "model_face_ids.npy", 2),
         ("backup", "damaged.db", None),

@@ -26,7 +26,7 @@ from facepool.gallery.collections import collection_address, collections_in
 from facepool.gallery.connection import explained, journal_of, log_of
 from facepool.gallery.driver import Connection, Report, copy_database, database_errors, error_code
 from facepool.gallery.image import delete_image
-from facepool.gallery.keys import PoolKey, promote_keyring
+from facepool.gallery.keys import PoolKey, is_plain, promote_keyring
 from facepool.gallery.logs import check_log
 from facepool.gallery.notices import logs_beside
 from facepool.gallery.schema import copies_of, damaged_of, snapshot
@@ -60,6 +60,8 @@ def convert(
 ) -> int:
     """Give a pool another key, take its key away, or encrypt one that has none.
 
+    Files of it that are not encrypted although the pool is, a collection that was copied there for example, go along.
+
     Args:
         pool: The file of its default collection, with its present key if it is encrypted.
         key: The key afterwards; None: it is not encrypted then.
@@ -86,7 +88,7 @@ def convert(
         with ExitStack() as held:
             try:
                 for done, file in enumerate(files):
-                    db = held.enter_context(_held(at(file, pool)))
+                    db = held.enter_context(_held(file if is_plain(file) else at(file, pool)))
                     _copy(db, file, key)
                     report(done + 1, len(files))
                 before_commit()
@@ -162,7 +164,7 @@ def _held(file: FileAddress) -> Iterator[Connection]:
     with (
         explained(file),
         closing(driver.connect(path, key_of(file), mode="mode=rw", timeout_s=1.0)) as db,
-        _wiped_log(path),
+        overwriting(log_of(path)),
     ):
         try:
             (mode,) = db.execute("PRAGMA journal_mode = DELETE").fetchone()
@@ -179,15 +181,15 @@ def _held(file: FileAddress) -> Iterator[Connection]:
 
 
 @contextmanager
-def _wiped_log(path: Path) -> Iterator[None]:
-    """Overwrite the log of a database after the block, in which SQLite deletes it."""
-    if os.name != "posix" or not log_of(path).exists():  # elsewhere nobody deletes what is open
+def overwriting(file: Path) -> Iterator[None]:
+    """Overwrite a file after the block, if somebody has deleted it there: the log of a database, for example."""
+    if os.name != "posix" or not file.exists():  # elsewhere nobody deletes what is open
         yield
         return
-    with log_of(path).open("rb+") as log:
+    with file.open("rb+") as stream:
         yield
-        if not log_of(path).exists():
-            _overwrite(log)
+        if not file.exists():
+            _overwrite(stream)
 
 
 def _in_use(file: FileAddress) -> PoolLocked:

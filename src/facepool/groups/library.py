@@ -19,6 +19,7 @@ from facepool.errors import InputError, PathUnreadable
 from facepool.faces.analyze import Analyzer, Faces
 from facepool.faces.quality import QualityPolicy
 from facepool.gallery import Gallery
+from facepool.gallery.address import key_of
 from facepool.groups.cluster import LooseFaces, Progress, group_faces, grouping_threshold
 from facepool.groups.shelf import KeptFaces, PhotoFile, Shelf
 from facepool.search import Search
@@ -291,7 +292,8 @@ def group_photos(
         folder: With photos, at any depth; they are only read.
         analyzer: Turns pictures into faces.
         kept: File in which what was found is kept, so that the next call looks at new photos only and groups keep their
-            numbers; None: nothing is kept. It holds biometric data, and is readable by its owner only.
+            numbers; None: nothing is kept. It holds biometric data, and is readable by its owner only; with
+            an encrypted pool it is encrypted with the same key.
         pool: Who is known: groups that match somebody in it get the name.
 
     Returns:
@@ -303,7 +305,8 @@ def group_photos(
         StorageError: What was found cannot be kept.
     """
     found = pictures_or_error(folder)
-    with Shelf(None if kept is None else Path(kept), analyzer.space) as shelf:
+    key = None if pool is None else key_of(pool.address)
+    with Shelf(None if kept is None else Path(kept), analyzer.space, key) as shelf:
         shelf.belong_to(found.root.resolve())
         library = PhotoLibrary(found.root, shelf, ThresholdPolicy(analyzer.fmr))
         library.look(found, analyzer)

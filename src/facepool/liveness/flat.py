@@ -207,7 +207,7 @@ class Relief:
         turned, tilted = self._turned, self._tilted
         if tilted.points > max(turned.points / 4, _FEW_VIEWS):
             return Flatness("flat", tilted.slope)
-        if turned.points < 1:
+        if turned.points <= _FEW_VIEWS:
             return Flatness("not_enough_motion", None)
         return Flatness("flat" if turned.slope is not None and turned.slope < _LEAST_RELIEF else "solid", turned.slope)
 

@@ -33,12 +33,14 @@ class Finding:
         outcome: ``gone``; ``left``: something is still there; ``stays``: the proof of the erasure; ``mentioned``: the
             name is a part of what is kept of others; ``unknown``: it could not be looked at.
         detail: More of it, in words.
+        is_of_bytes: Whether the bytes of a file were read, and not what its tables say.
     """
 
     what: str
     place: str
     outcome: Outcome
     detail: str = ""
+    is_of_bytes: bool = False
 
     @property
     def is_good(self) -> bool:
@@ -88,24 +90,27 @@ def _of_place(one: Holding) -> Finding:
 
 def _of_bytes(file: Path, key: PoolKey | None, marks: Marks) -> Finding:
     """Whether a file has bytes of them; where only the name was found, whether it is a part of what others have."""
-    what = "bytes of name, id, vectors and pictures"
+
+    def found(outcome: Outcome, detail: str = "") -> Finding:
+        return Finding("bytes of name, id, vectors and pictures", str(file), outcome, detail, is_of_bytes=True)
+
     is_encrypted = looks_encrypted(file)
     if is_encrypted and key is None:
-        return Finding(what, str(file), "unknown", "it is encrypted, and the pool is not")
+        return found("unknown", "it is encrypted, and the pool is not")
     address = keyed(file, key) if is_encrypted else file
     try:
         kinds: frozenset[MarkKind] = traces_in(address, marks)
     except FileNotFoundError:  # a log that was there a moment ago
-        return Finding(what, str(file), "gone")
+        return found("gone")
     except OSError as error:
-        return Finding(what, str(file), "unknown", error.strerror or type(error).__name__)
+        return found("unknown", error.strerror or type(error).__name__)
     except FacepoolError as error:  # another key, or what decrypts is not installed
-        return Finding(what, str(file), "unknown", f"{error.what}: {error.why}" if error.why else error.what)
+        return found("unknown", f"{error.what}: {error.why}" if error.why else error.what)
     if not kinds:
-        return Finding(what, str(file), "gone")
+        return found("gone")
     if kinds == {"name"}:
         with suppress(sqlite3.Error, *database_errors()):
             if mentions := mentions_of(address, marks.name):
                 columns = ", ".join(f"{column} ({count})" for column, count in mentions.items())
-                return Finding(what, str(file), "mentioned", f"the name is a part of what is kept of others: {columns}")
-    return Finding(what, str(file), "left", f"found: {', '.join(sorted(kinds))}")
+                return found("mentioned", f"the name is a part of what is kept of others: {columns}")
+    return found("left", f"found: {', '.join(sorted(kinds))}")

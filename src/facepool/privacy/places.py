@@ -28,7 +28,7 @@ _SUFFIXES = frozenset({".db", ".sqlite", ".sqlite3", ".bak"})
 _FIRST_WITH_IDS = 5
 _DEEPEST = 4
 """So many folders below one that is named are looked into."""
-_UNFINISHED = (".unfinished", "unfinished-")
+_UNFINISHED = ".unfinished"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,9 @@ def held_in_files(
         if path.suffix.lower() == ".npy":
             own |= {file.resolve() for file in path.parent.glob("*_ids.npy")}
         found += [_index(path, shown(image_of(path)), limits)]
+        found += [
+            holding("unfinished", shown(left), 1, limits, detail="nobody looked into it") for left in _unfinished(path)
+        ]
         found += [_look_into("copy", keyed(copy, key), shown(copy), person, limits) for copy in copies]
     for file in _files([*([] if path is None else [path.parent]), *also], deep=also):
         if file.resolve() in own or (path is not None and _is_of_another_collection(file, path)):
@@ -124,10 +127,8 @@ def _kind_of(file: Path, *, has_key: bool) -> HoldingKind | None:
     """
     if file.name == FILE_NAME:
         return "photos"
-    if file.name.endswith(_LOGS) or file.name.endswith((".index", ".server.db", ".lock")):
+    if file.name.endswith(_LOGS) or file.name.endswith((".index", ".server.db", ".lock")) or _is_unfinished(file.name):
         return None
-    if any(part.startswith(_UNFINISHED) for part in (file.name, file.parent.name)):
-        return "unfinished"
     if file.suffix == ".npy":
         return "backup"
     with suppress(OSError), file.open("rb") as opened:
@@ -142,11 +143,21 @@ def _index(path: Path, place: Path, limits: Limits) -> Holding:
     return holding("index", place, count, limits)
 
 
+def _is_unfinished(name: str) -> bool:
+    return name.startswith(_UNFINISHED) or name.endswith(_UNFINISHED)
+
+
+def _unfinished(pool: Path) -> list[Path]:
+    """Files and folders that somebody is writing just now, or did when they were killed; without the index."""
+    index = unfinished_image_of(pool).name
+    with suppress(OSError):
+        return sorted(one for one in pool.parent.iterdir() if _is_unfinished(one.name) and one.name != index)
+    return []
+
+
 def _look_into(kind: HoldingKind, address: FileAddress, place: Path, person: Somebody, limits: Limits) -> Holding:
     """What a file has of somebody; that it could not be found out is said, and counts as kept."""
     file = path_of(address)
-    if kind == "unfinished":
-        return holding(kind, place, 1, limits, detail="nobody looked into it")
     if file.name.endswith(_LOGS):
         return holding(kind, place, None, limits, detail="it is the log of a damaged file")
     try:

@@ -9,7 +9,7 @@ import pytest
 
 from facepool import open_pool
 from facepool.gallery import SqliteGallery
-from facepool.gallery.address import EncryptedFile, PoolAddress
+from facepool.gallery.address import EncryptedFile, PoolAddress, PostgresAddress
 from facepool.gallery.backup import back_up
 from facepool.gallery.keys import write_key_file
 from facepool.types import Consent, Sample
@@ -17,6 +17,7 @@ from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
 from facepool.web.services.keys import LOCAL
 from facepool.web.services.store import ServerStore, open_store
+from support import postgres
 from support.commands import Commands, Outcome, typed_here
 from support.fake_analyzer import SPACE
 from support.pools import KEY, unit
@@ -160,3 +161,21 @@ class TestOfAnEncryptedPool:
         (record,) = pool("privacy", "report", "Ada Lovelace", "--json").records
         assert [*kinds(record)] == ["erasure"]
         assert pool("people", "remove", "Bob", "--yes", "--verify").code == 0
+
+
+@pytest.mark.postgres
+class TestOfAPoolInPostgres:
+    """The same of a pool in a database, whose files nobody reads."""
+
+    @pytest.fixture
+    def place(self, facepool: Commands) -> PoolAddress:
+        return PostgresAddress(postgres.database_of(facepool.folder))
+
+    @pytest.mark.usefixtures("store")
+    def test_it_is_reported_and_verified(self, pool: Here, place: PostgresAddress) -> None:
+        (record,) = pool("privacy", "report", "Ada Lovelace", "--json", "--pool", place.url).records
+        assert kinds(record) == {"person": 1, "consents": 1, "templates": 1, "activity": 1, "visits": 1, "audit": 1}
+        told = pool("people", "remove", "Ada Lovelace", "--yes", "--verify", "--pool", place.url)
+        assert told.code == 0, told.out
+        assert "write-ahead log" in told.err
+        assert pool("privacy", "tidy", "--pool", place.url).code == 0

@@ -11,10 +11,12 @@ from fastapi.testclient import TestClient
 from starlette.testclient import WebSocketTestSession
 
 from facepool.faces.analyze import AnyImage
+from facepool.gallery.address import pool_address
 from facepool.types import Detections, Floats, Sample
 from facepool.web.services import Services
 from facepool.web.services.liveness.record import LivenessRecord
 from facepool.web.services.liveness.results import PassedCheck
+from support import postgres
 from support.fake_scan_analyzer import ME, OTHER, SPACE, FakeScanAnalyzer, Head, circle, embedding, still
 from support.liveness import turned
 from support.screen import until
@@ -354,6 +356,20 @@ def test_a_check_of_another_key_or_collection_is_worth_nothing(
     elsewhere = web.post("/v1/recognize", params={"collection": "yard"}, headers=boss | brings(token))
     assert problem(elsewhere) == (403, "liveness_unknown")
     assert web.post("/v1/recognize", headers=boss | brings(token)).status_code == 200
+
+
+@pytest.mark.postgres
+def test_of_two_servers_of_one_database_one_uses_a_check(tmp_path: Path, analyzer: FakeScanAnalyzer) -> None:
+    pool = pool_address(postgres.new_database())
+    with client_of(tmp_path, analyzer, pool=pool) as one, client_of(tmp_path, analyzer, pool=pool) as other:
+        token = checked(one)
+        assert other.post("/v1/recognize", headers=brings(token)).json()["live"]["reason"] == "empty_pool"
+        assert problem(one.post("/v1/recognize", headers=brings(token))) == (409, "liveness_over")
+        begun = one.post("/v1/liveness", json={}).json()
+        files = {"f": ("a.png", png(analyzer.frame(Head()).image_bgr))}
+        elsewhere = other.post(f"/v1/liveness/{begun['id']}/frames", files=files, headers=brings(begun["token"]))
+        assert problem(elsewhere) == (409, "liveness_elsewhere")
+        assert [one["action"] for one in other.get("/v1/audit").json()["entries"]] == ["recognized live"]
 
 
 def test_without_a_token_everything_is_as_before(web: TestClient, analyzer: FakeScanAnalyzer) -> None:

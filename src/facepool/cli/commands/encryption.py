@@ -13,7 +13,7 @@ from facepool.errors import ConfigError, KeyUnusable
 from facepool.extras import missing, require
 from facepool.gallery.address import EncryptedFile, FileAddress, PostgresAddress, make_folder_of
 from facepool.gallery.collections import collection_address, collections_in, make_tables
-from facepool.gallery.conversion import convert, files_of, room_needed
+from facepool.gallery.conversion import convert, files_of, overwriting, room_needed
 from facepool.gallery.keys import (
     NEXT,
     PoolKey,
@@ -64,9 +64,7 @@ def encrypt(context: CommandContext, in_keyring: bool, yes: bool) -> None:
     require("encrypted")
     is_there = path.exists() and path.stat().st_size > 0
     if is_there and not is_plain(path):
-        address = _encrypted(context)
-        context.console.emit({"encrypted": str(path), "files": 0, "fingerprint": address.key.fingerprint})
-        context.console.say(f"{path} is encrypted already, with this key", "good")
+        _encrypt_rest(context, _encrypted(context))
         return
     key, place, keep = _key_to_be(context, path, in_keyring=in_keyring)
     _warn(context, path, context.settings.key_file)
@@ -83,6 +81,17 @@ def encrypt(context: CommandContext, in_keyring: bool, yes: bool) -> None:
     _tell_of_plain(context, path)
     context.console.emit({"encrypted": str(path), "files": count, "fingerprint": key.fingerprint})
     context.console.say(f"{path} is encrypted, {counted(count, 'file')} in all, with {place}", "good")
+
+
+def _encrypt_rest(context: CommandContext, address: EncryptedFile) -> None:
+    """Encrypt what belongs to an encrypted pool and is not, because somebody has put it there, with the same key."""
+    left = [file.name for file in files_of(address) if is_plain(file)]
+    if left:
+        convert(address, address.key)
+        _move_logins(context, address)
+    context.console.emit({"encrypted": str(address), "files": len(left), "fingerprint": address.key.fingerprint})
+    also = f"; {', '.join(left)} was not, and is now" if left else ""
+    context.console.say(f"{address} is encrypted already, with this key{also}", "good")
 
 
 @click.command()
@@ -226,7 +235,8 @@ def _move_logins(context: CommandContext, pool: FileAddress) -> None:
     for address in stores:
         from facepool.web.services.store import open_store  # noqa: PLC0415 -- an extra
 
-        open_store(address).close()
+        with overwriting(logs_beside(address).with_suffix(".secrets")):
+            open_store(address).close()
 
 
 def _tell_of_plain(context: CommandContext, path: Path) -> None:

@@ -5,7 +5,7 @@ import { problemBox } from "../dialogs.js";
 import { announce, h, put, toggle } from "../dom.js";
 import { FrameStream } from "../frames.js";
 import { HeadStage, SPEAK, speaks } from "../headstage.js";
-import { t, translated } from "../i18n.js";
+import { percent, t, translated } from "../i18n.js";
 import { icon } from "../icons.js";
 import { remember } from "../memory.js";
 import { Ring, side, way } from "../ring.js";
@@ -151,6 +151,7 @@ class CheckPage extends HeadStage {
     } catch (error) {
       put(this.result, problemBox(error));
     }
+    if (liveness.passive !== null) this.result.append(h("p", { class: "help" }, t("check.passive", { value: percent(liveness.passive) })));
     if (liveness.method === "challenge_partial") this.result.append(notice(t("check.partial.weaker")));
   }
 

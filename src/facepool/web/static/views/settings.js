@@ -317,7 +317,7 @@ function auditSection(signal) {
   const list = h("div", { class: "rows" });
   const show = async () => {
     const { entries } = await api.audit(signal);
-    put(list, entries.length ? entries.map((entry) => row(translated(`audit.${entry.action.replaceAll(" ", "_")}`, entry.action), dateTime(new Date(entry.at)), [entry.caller, entry.person, entry.detail].filter(Boolean).join(" · "))) : h("div", { class: "row quiet" }, t("settings.audit.empty")));
+    put(list, entries.length ? entries.map((entry) => row(translated(`audit.${entry.action.replaceAll(" ", "_")}`, entry.action), dateTime(new Date(entry.at)), [entry.caller, entry.person, entry.detail, entry.liveness && t(`check.reason.${entry.liveness.reason}`)].filter(Boolean).join(" · "))) : h("div", { class: "row quiet" }, t("settings.audit.empty")));
   };
   add(list, row(t("settings.audit"), h("button", { class: "button", type: "button", onclick: () => attempt(show) }, t("settings.audit.show")), t("settings.audit.help")));
   return block("settings.audit", list);

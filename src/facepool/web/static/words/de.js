@@ -250,6 +250,7 @@ export default {
   "check.partial": "Ich kann den Kopf nur wenig drehen",
   "check.partial.help": "Kleinere Bewegungen und mehr Zeit. Das beweist etwas weniger, und es wird vermerkt.",
   "check.partial.weaker": "Mit kleinen Bewegungen geprüft: Das beweist etwas weniger.",
+  "check.passive": "Ein Netz, das nur Bilder ansieht, hält sie zu {value} für echt. Das entscheidet nichts.",
   "check.photo": "Mit einem Foto vergleichen",
   "check.photo.help": "Ohne Foto wird gesagt, wer aus dem Bestand es ist.",
   "check.photo.none": "Doch ohne Foto",

@@ -250,6 +250,7 @@ export default {
   "check.partial": "I can turn my head only a little",
   "check.partial.help": "Smaller movements and more time. It proves slightly less, and that is noted.",
   "check.partial.weaker": "Checked with small movements: that proves slightly less.",
+  "check.passive": "A network that looks at pictures alone takes them for alive by {value}. That decides nothing.",
   "check.photo": "Compare with a photo",
   "check.photo.help": "Without a photo it is said who of the pool it is.",
   "check.photo.none": "Without a photo after all",
