@@ -39,6 +39,7 @@ from facepool.gallery.keys import PoolKey, write_key_file
 from facepool.models.catalog import DEMO_PHOTOS
 from facepool.models.store import ModelStore, default_root
 from facepool.search import Search
+from facepool.search.image import LEAST_TEMPLATES
 from facepool.types import EmbeddingSpace, Sample
 
 Pools = tuple[FileAddress, FileAddress]
@@ -168,8 +169,9 @@ def search_by_image(address: FileAddress) -> float:
     with measured() as took, open_pool(address) as pool:
         Search(pool).nearest(probe)
         ms = took()
+        has_image = isinstance(address, Path) and pool.size().templates >= LEAST_TEMPLATES
         until = time.monotonic() + _PATIENCE_S
-        while isinstance(address, Path) and not image_of(path).exists() and time.monotonic() < until:
+        while has_image and not image_of(path).exists() and time.monotonic() < until:
             time.sleep(0.05)  # a thread writes it for the next one
     return ms
 
@@ -180,8 +182,8 @@ def commit(synchronous: str, address: FileAddress) -> float:
         for pragma in (f"synchronous = {synchronous}", "secure_delete = ON", *SMALL_LOG):
             db.execute(f"PRAGMA {pragma}")
         with measured() as took:
-            for _ in range(_COMMITS):
-                db.execute("UPDATE state SET rewritten = rewritten")
+            for number in range(_COMMITS):
+                db.execute("UPDATE state SET rewritten = ?", (number,))
         return took() / _COMMITS
 
 

@@ -15,7 +15,6 @@ from facepool.groups.learn import Learned, Why
 from facepool.groups.library import PhotoFace, PhotoGroups
 from facepool.groups.naming import Named
 from facepool.groups.undoing import Undoable
-from facepool.liveness.challenge import Challenge
 from facepool.liveness.session import LivenessResult, LivenessStep
 from facepool.privacy.holdings import Holding
 from facepool.privacy.report import PrivacyReport
@@ -348,17 +347,6 @@ def liveness_record(result: LivenessResult) -> Record:
         "steps": result.steps,
         "steps_passed": result.steps_passed,
         "passive": rounded(result.passive, 4),
-    }
-
-
-def challenge_record(challenge: Challenge) -> Record:
-    """What is asked; ``facepool.liveness.challenge.challenge_from`` reads it."""
-    return {
-        "steps": [
-            {"direction": step.direction, "angle_deg": step.angle_deg, "limit_s": step.limit_s}
-            for step in challenge.steps
-        ],
-        "partial": challenge.partial,
     }
 
 

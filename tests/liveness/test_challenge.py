@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facepool.faces.facing import direction_words
-from facepool.liveness.challenge import DIRECTIONS, Challenge, Step, challenge_from, draw_challenge
-from facepool.records import challenge_record
+from facepool.liveness.challenge import DIRECTIONS, Challenge, Step, draw_challenge
 
 
 @given(st.integers(3, 9), st.booleans(), st.integers())
@@ -16,7 +15,6 @@ def test_a_drawn_challenge_never_asks_for_a_direction_twice_running(steps: int, 
     directions = [step.direction for step in challenge.steps]
     assert (len(directions), challenge.partial) == (steps, partial)
     assert all(here != there for here, there in pairwise(directions))
-    assert challenge_from(challenge_record(challenge)) == challenge
 
 
 def test_every_direction_is_drawn_about_as_often_and_a_partial_one_is_straight_to_one_side() -> None:
@@ -37,18 +35,3 @@ def test_directions_are_those_of_the_ring() -> None:
 def test_too_few_steps_and_the_same_twice_running_are_refused(directions: list[str]) -> None:
     with pytest.raises(ValueError, match="a challenge"):
         Challenge(tuple(Step(direction, 6) for direction in directions))  # type: ignore[arg-type] # they are
-
-
-@pytest.mark.parametrize(
-    "record",
-    [
-        {},
-        {"steps": [], "partial": False},
-        {"steps": ["left"] * 3, "partial": False},
-        {"steps": [{"direction": "away", "limit_s": 6}] * 3, "partial": False},
-        {"steps": [{"direction": "up", "limit_s": 0}] * 3, "partial": False},
-    ],
-)
-def test_what_is_no_challenge_is_not_read_as_one(record: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"a challenge|a step"):
-        challenge_from(record)

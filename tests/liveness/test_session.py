@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from facepool.liveness.challenge import DIRECTIONS, Challenge, Step, draw_challenge
-from facepool.liveness.session import LivenessSession, LivenessStep
+from facepool.liveness.session import LivenessSession, LivenessStep, SeenFace
 from facepool.records import liveness_record
-from facepool.types import Floats
-from support.fake_scan_analyzer import OTHER, PICTURE_HW, FakeScanAnalyzer, Head, embedding
+from facepool.types import Floats, Pose
+from support.fake_scan_analyzer import OTHER, PICTURE_HW, FakeScanAnalyzer, Head, embedding, landmarks
 from support.liveness import FPS, follow, to_and_fro, turned
 
 SAME = 0.5
@@ -138,3 +138,36 @@ def test_who_was_too_quick_once_turns_again() -> None:
     result = watch(LivenessSession(LEFT_UP_RIGHT, SAME), heads)[-1].result
     assert result is not None
     assert result.passed
+
+
+@pytest.mark.parametrize(
+    ("head", "code", "text"),
+    [
+        (Head(), "turn", "turn your head: up and left"),
+        (Head(yaw=8, pitch=5), "turn_further", "a little further up and left"),
+        (Head(yaw=24), "turn_towards", "more up"),
+    ],
+)
+def test_hints_lead_to_where_it_is_asked_to_turn(head: Head, code: str, text: str) -> None:
+    session = LivenessSession(Challenge((Step("up and left", 6), Step("up", 6), Step("right", 6))), SAME)
+    step = watch(session, [*[Head()] * FPS, *[head] * 4])[-1]
+    assert (step.hint.code, step.hint.text, step.angle_deg) == (code, text, 45)
+
+
+def test_a_head_on_the_shoulder_is_asked_to_be_held_upright() -> None:
+    session = LivenessSession(LEFT_UP_RIGHT, SAME)
+    watch(session, [Head()] * FPS)
+    box, cos, sin = np.array([100, 60, 220, 180], np.float32), np.cos(np.radians(20)), np.sin(np.radians(20))
+    tilted = ((landmarks(Head()) - (160, 120)) @ np.array([[cos, sin], [-sin, cos]]) + (160, 120)).astype(np.float32)
+    for number in range(4):
+        step = session.see(SeenFace(1 + number / FPS, box, tilted, Pose(0, 0, 20), embedding(Head())))
+    assert (step.hint.code, step.turn, step.phase) == ("hold_upright", None, "turn")
+
+
+def test_a_partial_challenge_takes_smaller_turns_and_says_so() -> None:
+    challenge = Challenge((Step("left", 15), Step("up", 15), Step("right", 15), Step("down", 15)), partial=True)
+    result = watch(LivenessSession(challenge, SAME), follow(challenge, far=0.75))[-1].result
+    assert result is not None
+    assert (result.passed, result.method) == (True, "challenge_partial")
+    whole = Challenge(challenge.steps)
+    assert watch(LivenessSession(whole, SAME), follow(whole, far=0.6))[-1].result is None

@@ -38,23 +38,32 @@ class Player:
         x: Where it is.
         flat: It is a photo that is turned.
         contrary: It looks the other way.
-        deaf: It looks straight ahead, whatever it is asked.
+        deaf: It looks as it does, whatever it is asked.
+        yaw: Where it looks at first; 0 is straight ahead.
     """
 
     def __init__(
-        self, vector: Floats, x: float = 100, *, flat: bool = False, contrary: bool = False, deaf: bool = False
+        self,
+        vector: Floats,
+        x: float = 100,
+        *,
+        flat: bool = False,
+        contrary: bool = False,
+        deaf: bool = False,
+        yaw: float = 0,
     ) -> None:
         self.vector = vector
         self.x = x
         self._flat = flat
-        self._sign = 0 if deaf else -1 if contrary else 1
-        self._pose = np.zeros(2)
+        self._sign = -1 if contrary else 1
+        self._deaf = deaf
+        self._pose = np.array([yaw, 0.0])
 
     def act(self, angle_deg: float | None) -> Actor:
         """One frame later."""
         angle = 0.0 if angle_deg is None else np.radians(angle_deg)
         far = 0.0 if angle_deg is None else self._sign
-        way = far * np.array([32 * np.cos(angle), 24 * np.sin(angle)]) - self._pose
+        way = (0 if self._deaf else 1) * (far * np.array([32 * np.cos(angle), 24 * np.sin(angle)]) - self._pose)
         self._pose += way * min(1.0, TURN_DEG_PER_FRAME / max(float(np.hypot(*way)), 1e-9))
         yaw, pitch = (float(degrees) for degrees in self._pose)
         return Actor(self.vector, x=self.x, yaw=yaw, pitch=pitch, nose=not self._flat)
@@ -145,6 +154,16 @@ def test_a_stranger_is_unknown_and_asked_nothing(pool: Pool) -> None:
     assert reasons(door) == [None, "below_threshold"]
     assert not any(step for seen in door.views for step in seen.challenges)
     assert door.story == [("appeared", None, "new")]
+
+
+def test_who_looks_elsewhere_is_asked_nothing_until_they_look_here(pool: Pool) -> None:
+    door = Door(pool)
+    ada = Player(view(ADA, 5), deaf=True, yaw=50)
+    door.watch(ada, seconds=2)
+    assert reasons(door)[-1] == "not_live"
+    assert not any(step for seen in door.views for step in seen.challenges)
+    door.watch(Player(view(ADA, 5), deaf=True), seconds=1)
+    assert any(door.views[-1].challenges)
 
 
 def test_each_face_is_asked_for_itself_and_a_photo_takes_no_name_from_anybody(pool: Pool) -> None:

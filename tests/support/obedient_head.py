@@ -12,9 +12,9 @@ from support.synthetic_camera import SyntheticHead
 
 FAR_DEG = (24.0, 17.0)
 """How far the head turns sideways and up or down when it is asked to."""
-_SHARES = (0.35, 0.7)
-"""Of that, on the way."""
-_STEP_S = 0.12
+_SHARES = (0.15, 0.3, 0.45, 0.6, 0.75, 0.9)
+"""Of that, on the way: who turns at once is told to turn more slowly."""
+_STEP_S = 0.15
 _LOOK_S = 0.05
 
 
@@ -34,9 +34,6 @@ class ObedientHead:
         self._rendered: dict[tuple[float | None, float], Image] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._obey, daemon=True)
-        for angle_deg in (None, *range(0, 360, 45)):
-            for share in (*_SHARES, 1.0):
-                self._picture(angle_deg, share)
         self._show(None, 1.0)
 
     def __enter__(self) -> None:

@@ -2,7 +2,7 @@
 
 `Thief` is a process of its own: who opens and closes SQLite's files in the process that has them open lets go of its
 locks. It needs nothing but Python, so that it begins at once. Of a process it reads all files that are open, those
-included that were deleted or never had a name.
+included that were deleted or never had a name, its command line and its environment.
 """
 
 import io
@@ -123,6 +123,9 @@ def _contents(asked: Mapping[str, Sequence[Any]]) -> Iterator[tuple[str, bytes]]
             for path in (Path(inside, name) for name in names):
                 yield from _content(path, str(path.relative_to(folder)), read)
     for process in _family(asked["processes"]):
+        for shown in ("cmdline", "environ"):
+            with suppress(OSError):
+                yield f"{shown} of a process", Path(f"/proc/{process}/{shown}").read_bytes()
         for path in _in(Path(f"/proc/{process}/fd")):
             with suppress(OSError):
                 target = str(path.readlink())

@@ -20,7 +20,7 @@ from fastapi.testclient import TestClient
 from starlette.datastructures import UploadFile
 
 from facepool.gallery import open_pool
-from facepool.gallery.address import EncryptedFile, PoolAddress, at
+from facepool.gallery.address import EncryptedFile, PoolAddress, at, key_of
 from facepool.gallery.backup import back_up, opened_backup, restore
 from facepool.gallery.keys import PoolKey
 from facepool.gallery.sightings import InboxBounds
@@ -120,13 +120,14 @@ def watched(thief: Thief) -> Iterator[None]:
             watching = False
 
 
-def known_things(photo: Photo, picture: bytes) -> Mapping[str, Sequence[bytes]]:
+def known_things(photo: Photo, picture: bytes, key: PoolKey | None = None) -> Mapping[str, Sequence[bytes]]:
     vectors = {"registered": REGISTERED, "imported": IMPORTED, "in a collection": IN_COLLECTION}
     return {
         **{f"vector {what}": [vector.astype("<f4").tobytes()] for what, vector in vectors.items()},
         **{name: [name.encode()] for name in WORDS},
         "kept picture": windows_of(picture),
         "photo": photo.parts,
+        "key": [] if key is None else [key.text[:32].encode(), bytes.fromhex(key.text[:32])],
     }
 
 
@@ -136,7 +137,7 @@ def stolen_from(tmp_path: Path, address: PoolAddress, folder: Path) -> Thief:
     photo, other = photo_of(analyzer, REGISTERED), photo_of(analyzer, IN_COLLECTION)
     picture = kept_picture(tmp_path / "rehearsal", analyzer, photo)
     sent_pool = another_pool(tmp_path / "another.db")
-    thief = Thief([folder], known_things(photo, picture), [os.getpid()])
+    thief = Thief([folder], known_things(photo, picture, key_of(address)), [os.getpid()])
     with client_of(folder, analyzer, pool=address) as web, thief, watched(thief):
         make_administrator(web)
         work = Work(
@@ -161,7 +162,7 @@ def test_of_a_pool_that_is_not_encrypted_everything_can_be_stolen(tmp_path: Path
     folder.mkdir()
     (tmp_path / "rehearsal").mkdir()
     thief = stolen_from(tmp_path, folder / "pool.db", folder)
-    everything = known_things(Photo(b""), b"").keys() - {"photo"}  # no file has that, encrypted or not
+    everything = known_things(Photo(b""), b"").keys() - {"photo", "key"}  # no file has those
     assert thief.found.keys() == everything
     where = {Path(file).name for files in thief.found.values() for file in files}
     assert where >= {"pool.db", "pool.db-wal", "pool.server.db", "pool.server.db-wal", "pool.server.secrets"}

@@ -164,7 +164,7 @@ def _held(file: FileAddress) -> Iterator[Connection]:
     with (
         explained(file),
         closing(driver.connect(path, key_of(file), mode="mode=rw", timeout_s=1.0)) as db,
-        _wiped_log(path),
+        overwriting(log_of(path)),
     ):
         try:
             (mode,) = db.execute("PRAGMA journal_mode = DELETE").fetchone()
@@ -181,15 +181,15 @@ def _held(file: FileAddress) -> Iterator[Connection]:
 
 
 @contextmanager
-def _wiped_log(path: Path) -> Iterator[None]:
-    """Overwrite the log of a database after the block, in which SQLite deletes it."""
-    if os.name != "posix" or not log_of(path).exists():  # elsewhere nobody deletes what is open
+def overwriting(file: Path) -> Iterator[None]:
+    """Overwrite a file after the block, if somebody has deleted it there: the log of a database, for example."""
+    if os.name != "posix" or not file.exists():  # elsewhere nobody deletes what is open
         yield
         return
-    with log_of(path).open("rb+") as log:
+    with file.open("rb+") as stream:
         yield
-        if not log_of(path).exists():
-            _overwrite(log)
+        if not file.exists():
+            _overwrite(stream)
 
 
 def _in_use(file: FileAddress) -> PoolLocked:

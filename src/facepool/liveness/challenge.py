@@ -2,7 +2,6 @@
 
 import itertools
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Literal, get_args
@@ -81,24 +80,3 @@ def draw_challenge(steps: int | None = None, *, partial: bool = False, random: R
         drawn.append(chance.choice([one for one in possible if not drawn or one != drawn[-1]]))
     limit_s = _PARTIAL_LIMIT_S if partial else _LIMIT_S
     return Challenge(tuple(Step(direction, limit_s) for direction in drawn), partial)
-
-
-def challenge_from(record: Mapping[str, object]) -> Challenge:
-    """A challenge out of its JSON, see ``facepool.records.challenge_record``.
-
-    Raises:
-        ValueError: It is none.
-    """
-    steps, partial = record.get("steps"), record.get("partial")
-    if isinstance(steps, list) and isinstance(partial, bool):
-        return Challenge(tuple(map(_step_from, steps)), partial)
-    raise ValueError("a challenge has a list of steps, and says whether it is partial")
-
-
-def _step_from(record: object) -> Step:
-    direction = record.get("direction") if isinstance(record, Mapping) else None
-    limit_s = record.get("limit_s") if isinstance(record, Mapping) else None
-    for known in DIRECTIONS:
-        if known == direction and isinstance(limit_s, int | float) and limit_s > 0:
-            return Step(known, float(limit_s))
-    raise ValueError(f"a step has a direction out of {', '.join(DIRECTIONS)} and a limit in seconds, not {record}")

@@ -225,7 +225,7 @@ class LivenessSession:
         self._phase: Phase = "straight"
         self._phase_since_s = 0.0
         self._astray = self._too_quick = False
-        self._leap = 0.0
+        self._leap = self._peak = 0.0
         self._leaps = 0
         self._before: Parallax | None = None
         self._passed = 0
@@ -379,9 +379,10 @@ class LivenessSession:
         self._enter("turn")
 
     def _see_the_way(self, now: Parallax) -> None:
-        """Take the longest leap of a turn."""
+        """Take how far a turn went, and the longest leap in it."""
         leap = 0.0 if self._before is None else float(np.linalg.norm(now.moved - self._before.moved))
-        self._leap = 0.0 if now.turn.reach <= _BACK else max(self._leap, leap)
+        away = now.turn.reach > _BACK
+        self._leap, self._peak = (max(self._leap, leap), max(self._peak, now.turn.reach)) if away else (0.0, 0.0)
         self._before = now
 
     def _follow(self, face: SeenFace, parallax: Parallax) -> None:
@@ -399,10 +400,10 @@ class LivenessSession:
         if gave_up or self._holds("elsewhere", holds=far and away >= _ELSEWHERE_DEG):
             self._end("wrong_direction")
         elif self._holds("there", holds=turn.reach >= 1 and away <= _TOLERANCE_DEG):
-            self._arrive(face, turn)
+            self._arrive(face)
 
-    def _arrive(self, face: SeenFace, turn: HeadTurn) -> None:
-        self._too_quick = self._leap > _LEAP * turn.reach
+    def _arrive(self, face: SeenFace) -> None:
+        self._too_quick = self._leap > _LEAP * self._peak
         if self._too_quick:
             self._leaps += 1
             self._enter("back")

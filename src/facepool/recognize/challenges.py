@@ -12,8 +12,11 @@ import numpy as np
 
 from facepool.liveness.challenge import draw_challenge
 from facepool.liveness.session import LivenessReason, LivenessResult, LivenessSession, LivenessStep, SeenFace
-from facepool.types import Floats
+from facepool.types import Floats, Pose
 
+_LOOKS_HERE_DEG = (25.0, 45.0)
+"""A head that is turned further, in yaw and pitch, sees nothing of what is asked: somebody who works beside the camera
+is not to be looked at in every frame for ever."""
 _MOST_REMEMBERED = 1000
 """People whose waits are remembered."""
 
@@ -33,6 +36,11 @@ class ChallengeOptions:
     most: int = 3
     pause_s: float = 3.0
     longest_pause_s: float = 60.0
+
+
+def may_begin(pose: Pose | None) -> bool:
+    """Whether somebody looks this way, so that there is sense in asking them something."""
+    return pose is not None and abs(pose.yaw) <= _LOOKS_HERE_DEG[0] and abs(pose.pitch) <= _LOOKS_HERE_DEG[1]
 
 
 @dataclass(slots=True)

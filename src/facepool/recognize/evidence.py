@@ -93,6 +93,7 @@ class Identity:
         until: The time of day at which it was seen last.
         sighting: A UUID of its own, under which its faces may be kept.
         kept_as: Id of the person it was last said to be kept as, None for unknown; empty: nothing was said yet.
+        pose: How the head was turned when it was last measured; None where it could not be, or was not yet.
     """
 
     options: EvidenceOptions
@@ -110,6 +111,7 @@ class Identity:
     until: datetime = field(default_factory=_now)
     sighting: str = field(default_factory=lambda: str(uuid4()))
     kept_as: tuple[str | None, ...] = ()
+    pose: Pose | None = None
     _latest: Observation | None = None
     _doubts: tuple[Observation, ...] = ()
     _measured_s: float = -np.inf
@@ -164,7 +166,7 @@ class Identity:
 
     def need_as_measured(self, pose: Pose | None, promise: float, time_s: float) -> Need | None:
         """Why the face is worth embedding as it was just measured; None: it is not."""
-        self._measured_s = time_s
+        self._measured_s, self.pose = time_s, pose
         if pose is None or promise < self.options.min_weight:
             return None
         to_beat = promise_to_beat(self.observations, pose, self.options.same_pose_degrees)

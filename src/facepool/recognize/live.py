@@ -19,8 +19,8 @@ from facepool.faces.analyze import Analyzer, Faces, PreparedFaces
 from facepool.gallery import Gallery
 from facepool.liveness.session import LivenessReason, SeenFace
 from facepool.recognize.assignment import assign
-from facepool.recognize.cadence import DetectEvery, DetectionCadence
-from facepool.recognize.challenges import ChallengeOptions, TrackChallenges
+from facepool.recognize.cadence import Backlog, DetectEvery, DetectionCadence
+from facepool.recognize.challenges import ChallengeOptions, TrackChallenges, may_begin
 from facepool.recognize.decide import Claim, Criteria, decide_together
 from facepool.recognize.events import Event, EventKind, EventReason, LiveView
 from facepool.recognize.evidence import EvidenceOptions, Identity, Need, Sameness
@@ -115,6 +115,7 @@ class LiveRecognizer:
             self._challenges = TrackChallenges(self._options.challenge, same, random)
         self._identities: dict[int, Identity] = {}
         self._cadence = DetectionCadence(self._options.detect_every)
+        self._backlog = Backlog()
         self._motion = MotionEstimator()
         self._in_view: list[int] = []
         self._waited: dict[int, int] = {}
@@ -132,6 +133,7 @@ class LiveRecognizer:
         """Take in the next frame of the source."""
         time_s = frame.moment_s
         self._events, self._sightings = [], []
+        self._backlog.look(frame.index)
         detections, tracks, detecting = self._find(frame, time_s)
         for track in tracks.lost:
             self._forget(track, time_s, "scene_cut" if tracks.cut else "gone")
@@ -198,16 +200,20 @@ class LiveRecognizer:
 
     def _find(self, frame: Frame, time_s: float) -> tuple[Detections, Tracks, bool]:
         """Where the faces of a frame are, and whether they were sought in it, or followed from the last one."""
-        tracker, motion = self._tracker, None
-        if not self._cadence.is_due(time_s, tracker.interval_s, pressing=self._is_pressing(time_s)):
+        tracker, motion, stretch = self._tracker, None, self._backlog.stretch
+        pressing = self._is_pressing(time_s)
+        due = self._cadence.is_due(time_s, tracker.interval_s, pressing=pressing, stretch=stretch)
+        if not due or (stretch > 1 and self._cadence.follows):
             motion = self._motion.compare(frame.image_bgr, tracker.in_view)
-            if motion is not None and not self._cadence.is_called_for(motion, time_s):
-                return *tracker.follow(motion.moves, motion.scales, time_s), False
+        if motion is not None and not due and not self._cadence.is_called_for(motion, time_s, stretch=stretch):
+            return *tracker.follow(motion.moves, motion.scales, time_s), False
+        if motion is not None and stretch > 1:
+            tracker.expect(motion.moves, motion.scales, motion.followed)
         cut = self._cadence.follows and self._motion.begin(frame.image_bgr)
         detections = self._analyzer.find(frame.image_bgr, moving=True)
         tracks = tracker.update(detections, time_s, same_picture=not cut)
         news = set(tracks.ids.tolist()) != set(self._in_view)
-        self._cadence.detected(time_s, news=news, motion=motion)
+        self._cadence.detected(time_s, news=news, motion=None if due else motion)
         return detections, tracks, True
 
     def _is_pressing(self, time_s: float) -> bool:
@@ -279,12 +285,12 @@ class LiveRecognizer:
                 self._identities[track].bind(result.embedding, self._sameness.after_a_jump)
 
     def _challenge(self, track: int, time_s: float) -> None:
-        """Challenge a face that would be named."""
-        shown = self._identities[track].shown
-        if self._challenges is None or shown is None or shown.reason != "not_live":
+        """Challenge a face that would be named, and looks this way."""
+        identity = self._identities[track]
+        if self._challenges is None or identity.shown is None or identity.shown.reason != "not_live":
             return
-        if track not in self._challenges.running and self._identities[track].announced:
-            self._challenges.begin(track, shown.candidates[0].person_id, time_s)
+        if track not in self._challenges.running and identity.announced and may_begin(identity.pose):
+            self._challenges.begin(track, identity.shown.candidates[0].person_id, time_s)
 
     def _embed(
         self, prepared: PreparedFaces, chosen: Sequence[tuple[int, int, Need | None]]

@@ -77,7 +77,7 @@ class Tracks:
 class _Track:
     """One face over time: where it was seen, and how it moves."""
 
-    __slots__ = ("began_s", "box", "hits", "id", "landmarks", "score", "seen_s", "velocity")
+    __slots__ = ("began_s", "box", "carried", "hits", "id", "landmarks", "score", "seen_s", "velocity")
 
     def __init__(self, number: int, detections: Detections, row: int, time_s: float) -> None:
         self.id = number
@@ -91,6 +91,7 @@ class _Track:
         self.landmarks = detections.landmarks[row]
         self.score = float(detections.scores[row])
         self.seen_s = time_s
+        self.carried: Floats | None = None
 
     def see(self, detections: Detections, row: int, time_s: float) -> None:
         elapsed_s = time_s - self.seen_s
@@ -105,7 +106,7 @@ class _Track:
         """It was not looked at, but followed: its centre has moved, and it is so many times as large."""
         elapsed_s = time_s - self.seen_s
         centre = self.box.reshape(2, 2).mean(axis=0)
-        self.box = (centre + move + scale * (self.box.reshape(2, 2) - centre)).reshape(4)
+        self.box = _carried(self.box, move, scale)
         self.landmarks = np.asarray(centre + move + scale * (self.landmarks - centre), np.float32)
         self.seen_s = time_s
         if elapsed_s > 0:
@@ -116,6 +117,8 @@ class _Track:
         return np.asarray(self.velocity * np.clip(time_s - self.seen_s, 0, _COAST_S), np.float32)
 
     def box_at(self, time_s: float) -> Floats:
+        if self.carried is not None:
+            return self.carried
         return np.asarray(self.box + np.tile(self.shift(time_s), 2), np.float32)
 
 
@@ -178,6 +181,19 @@ class Tracker:
     def in_view(self) -> Floats:
         """(N, 4) boxes of the faces of the last frame, where they were in it, in the order of ``follow``."""
         return _stack([np.asarray(track.box, np.float32) for track in self._visible()])
+
+    def expect(self, moves: Floats, scales: Floats, followed: Mask) -> None:
+        """Say before ``update`` where the faces ``in_view`` are by what moved in the picture since the last frame.
+
+        A face that was followed is taken for sure for the one that is found there, however long that frame ago.
+
+        Args:
+            moves: (N, 2) pixels by which their centres moved.
+            scales: (N,) how many times as large they became.
+            followed: (N,) whether that is known of each.
+        """
+        for track, move, scale, known in zip(self._visible(), moves, scales, followed, strict=True):
+            track.carried = np.asarray(_carried(track.box, move, float(scale)), np.float32) if known else None
 
     def follow(self, moves: Floats, scales: Floats, time_s: float) -> tuple[Detections, Tracks]:
         """Take in a frame in which faces were not sought: those of the last one have moved.
@@ -296,7 +312,8 @@ class Tracker:
         overlap = iou(expected, detections.boxes)
         for index, row in pairs:
             track = self._tracks[index]
-            sure[row] = bool(overlap[index, row] >= self.options.sure_iou) and time_s - track.seen_s <= _COAST_S
+            known = track.carried is not None or time_s - track.seen_s <= _COAST_S
+            sure[row] = known and bool(overlap[index, row] >= self.options.sure_iou)
             track.see(detections, row, time_s)
             tracks[row] = track
         # From left to right, so that the order of the detections does not matter.
@@ -318,6 +335,13 @@ def _columns(
         lost=lost,
         cut=cut,
     )
+
+
+def _carried(box: Floats, move: Floats, scale: float) -> Floats:
+    """A box, (4,), whose centre has moved, and that is so many times as large."""
+    corners = box.reshape(2, 2)
+    centre = corners.mean(axis=0)
+    return np.asarray(centre + move + scale * (corners - centre)).reshape(4)
 
 
 def _stack(boxes: list[Floats]) -> Floats:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ from facepool.gallery.connection import journal_of
 from facepool.gallery.conversion import _commit, _copy, _held
 from facepool.gallery.keys import is_plain, read_key_file
 from facepool.types import Sample
+from facepool.web.services.store import open_store
 from reference_pages import commands
 from support.commands import Commands, Outcome, typed_here
 from support.fake_analyzer import SPACE
@@ -86,6 +88,19 @@ def test_a_pool_is_encrypted_used_and_decrypted(here: Here, facepool: Commands, 
     assert here("pool", "decrypt", "--key-file", new, "--yes").code == 0
     assert "[pool_not_encrypted]" in here("people", "list", "--key-file", new).error
     assert people(here) == ["Ada"]
+
+
+def test_logins_of_cameras_go_along(here: Here, facepool: Commands, tmp_path: Path) -> None:
+    key, logins = tmp_path / "pool.key", facepool.pool.with_suffix(".server.secrets")
+    with closing(open_store(facepool.pool)) as store:
+        store.secrets.put(None, {"1": "rtsp://ada:secret@door/1"})  # type: ignore[arg-type] # a file takes no database
+    with logins.open("rb") as opened:
+        assert here("pool", "encrypt", "--key-file", key, "--yes").code == 0
+        assert not logins.exists()
+        if os.name == "posix":
+            assert not opened.read().strip(b"\0"), "overwritten"
+    assert here("pool", "decrypt", "--key-file", key, "--yes").code == 0
+    assert b"secret@door" in logins.read_bytes()
 
 
 def test_a_new_pool_is_encrypted_from_its_first_byte(here: Here, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from facepool.errors import ConfigError, KeyUnusable
 from facepool.extras import missing, require
 from facepool.gallery.address import EncryptedFile, FileAddress, PostgresAddress, make_folder_of
 from facepool.gallery.collections import collection_address, collections_in, make_tables
-from facepool.gallery.conversion import convert, files_of, room_needed
+from facepool.gallery.conversion import convert, files_of, overwriting, room_needed
 from facepool.gallery.keys import (
     NEXT,
     PoolKey,
@@ -235,7 +235,8 @@ def _move_logins(context: CommandContext, pool: FileAddress) -> None:
     for address in stores:
         from facepool.web.services.store import open_store  # noqa: PLC0415 -- an extra
 
-        open_store(address).close()
+        with overwriting(logs_beside(address).with_suffix(".secrets")):
+            open_store(address).close()
 
 
 def _tell_of_plain(context: CommandContext, path: Path) -> None:

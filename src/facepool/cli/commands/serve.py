@@ -33,7 +33,7 @@ from facepool.cli.signals import leave_no_core
 from facepool.cli.ui.console import Console
 from facepool.config import Settings
 from facepool.errors import ConfigError, PathMissing
-from facepool.gallery.address import PoolAddress, PostgresAddress, make_folder_of
+from facepool.gallery.address import PoolAddress, PostgresAddress, key_of, make_folder_of
 from facepool.gallery.collections import has_collection, unknown_collection
 from facepool.runtime import work_side_by_side
 from facepool.threads import default_threads
@@ -172,7 +172,8 @@ def serve(
             console.say(f"facepool is at {address}")
             if others:
                 console.note(f"In the network it is at {', '.join(others)}")
-            console.note(f"People are kept in {settings.pool}. Ctrl-C ends.")
+            how = ", encrypted" if key_of(settings.pool) is not None else ""
+            console.note(f"People are kept in {settings.pool}{how}. Ctrl-C ends.")
             if settings.allow_origin and not news["keys_required"]:
                 console.note(
                     f"Scripts of {', '.join(settings.allow_origin)} may do everything, because no key is needed: "

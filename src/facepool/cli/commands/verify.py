@@ -99,7 +99,9 @@ def _verify_live(context: CommandContext, picture: str, named: str, *, partial: 
     _note_faces(console, picture, verifier.faces)
     with ExitStack() as stack:
         source = stack.enter_context(sources.open(sources.all[0]))
-        screen = None if window is False else stack.enter_context(Window())
+        screen = None
+        if window is not False:
+            screen = stack.enter_context(Window(mirrored=source.live))  # people before a camera expect a mirror
         challenge = ChallengeScreen(
             lambda frame: (verifier.look(frame), verifier.box), painter, console, title="", headless=screen is None
         )

@@ -534,8 +534,8 @@ class _Process:
                     pipe.close()
 
 
-_SECRETIVE = ("FACEPOOL_", "PG")
-"""How variables begin that may have passwords in them."""
+_SECRETIVE = ("FACEPOOL_", "PG", "CREDENTIALS_")
+"""How variables begin that may have passwords and keys in them, or say where these are."""
 _THRIFTY = {
     "OPENBLAS_NUM_THREADS": "1",
     "MALLOC_ARENA_MAX": "2",
