@@ -47,15 +47,15 @@ SHARED = REPOSITORY.parent / "shared" / "data"
 ATTEMPTS: Mapping[str, int] = {
     "head": 300,
     "print": 400,
-    "bent": 80,
-    "bent actively": 80,
-    "folded": 40,
+    "bent": 60,
+    "bent actively": 60,
+    "folded": 30,
     "screen": 400,
-    "turns": 150,
-    "prints in turn": 100,
-    "screen, operated": 40,
-    "head, partial": 80,
-    "screen, partial": 80,
+    "turns": 120,
+    "prints in turn": 60,
+    "screen, operated": 30,
+    "head, partial": 60,
+    "screen, partial": 60,
 }
 WORDS: Mapping[str, str] = {
     "head": "genuine heads",

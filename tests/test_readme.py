@@ -71,13 +71,13 @@ def test_the_exit_codes_of_the_readme_are_those_of_the_errors() -> None:
 def test_the_programs_of_the_guide_for_developers_run(facepool: Commands, photos: Path, tmp_path: Path) -> None:
     guide = (ROOT / "docs" / "guides" / "developer.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     shutil.copy(photos / "person_a_1.jpg", tmp_path / "ada.jpg")
     shutil.copy(photos / "person_a_2.jpg", tmp_path / "somebody.jpg")
     home = {"XDG_DATA_HOME": str(tmp_path), "HOME": str(tmp_path)}
     (tmp_path / "facepool").mkdir()
     (tmp_path / "facepool" / "models").symlink_to(facepool.env["FACEPOOL_MODELS_DIR"])
-    program = "\n".join(blocks).replace("clip.mp4", "ada.jpg")
+    program = "\n".join(blocks).replace("clip.mp4", "ada.jpg").replace('"0"', '"ada.jpg"')
     outcome = facepool.python("-c", program, env=home)
     assert outcome.code == 0, outcome.err
     assert " Ada " in outcome.out

@@ -6,18 +6,22 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
+from facepool.config import Settings
+from facepool.web.app import create_app
 from facepool.web.middleware.authentication import share_in
 from facepool.web.middleware.bounds import Bounds
 from facepool.web.problems import Failure, TooManyRequests
+from facepool.web.services import assemble
 from facepool.web.services.limits import Limits
 from facepool.web.services.store import SqliteStore
 from support.fake_live_analyzer import FakeLiveAnalyzer
-from support.web_client import client_of
+from support.web_client import LOCAL, client_of
 
 NEIGHBOURS = [f"2001:db8::{number:x}" for number in range(1, 500)]
 """Addresses that one client has, of its 18 trillion."""
@@ -141,9 +145,9 @@ def test_a_face_that_turns_into_another_again_and_again_takes_only_so_much_of_it
 
 
 def test_only_so_many_entries_are_kept_of_who_was_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("facepool.web.services.activity._MOST_ENTRIES", 20)
     monkeypatch.setattr("facepool.web.services.activity._TIDY_EVERY", 10)
-    with client_of(tmp_path, FakeLiveAnalyzer()) as client:
+    settings = Settings.model_validate({"pool": tmp_path / "pool.db", "keep_activity_entries": 20})
+    with TestClient(create_app(assemble(settings, FakeLiveAnalyzer())), base_url=LOCAL) as client:
         activity = client.app.state.services.activity  # type: ignore[attr-defined]
         for number in range(100):
             activity.add({"event": "lost", "person": None, "person_id": None, "source": str(number), "id": str(number)})

@@ -107,11 +107,11 @@ navigator.mediaDevices.getUserMedia = async () => {
     const nearer = angle !== null && act.way === way ? 1 : -1;
     act.at = Math.max(0, Math.min(COUNT - 1, act.at + nearer));
     pen.drawImage(images[act.way * COUNT + act.at], 0, 0);
-  }, 150);
+  }, 90);
   return canvas.captureStream(15);
 };
 """
-ACTED = 6
+ACTED = 9
 """Frames of each direction."""
 LONG_NAME = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
 
@@ -307,14 +307,14 @@ def acting(head: SyntheticHead) -> str:
     camera, frames = SyntheticCamera(head, []), []
     for angle in np.radians(np.arange(0, 360, 45)):
         for share in np.linspace(0, 1, ACTED):
-            pose = Pose(float(26 * share * np.cos(angle)), float(18 * share * np.sin(angle)), 0)
+            pose = Pose(float(16 * share * np.cos(angle)), float(18 * share * np.sin(angle)), 0)
             _, data = cv2.imencode(".jpg", camera.take(Shot(pose)), [cv2.IMWRITE_JPEG_QUALITY, 88])
             frames.append(f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}")
     return ACTOR.replace("FRAMES", json.dumps(frames)).replace("COUNT", str(ACTED))
 
 
 @pytest.mark.parametrize("address", [["--require-live"]], indirect=True, ids=["require-live"])
-def test_somebody_shows_that_they_are_there_and_is_named_or_registered(
+def test_somebody_shows_that_they_are_there_and_is_named(
     visit: Callable[..., Visit], facepool: Commands, photos: Path, head_of: Callable[[str], SyntheticHead]
 ) -> None:
     facepool("register", "Ada", str(photos / "person_a_1.jpg"))
@@ -344,12 +344,7 @@ def test_somebody_shows_that_they_are_there_and_is_named_or_registered(
     page.fill("input[name=person]", "Bo")
     page.click("button:has-text('Los')")
     page.click("[role=alert] a:has-text('Ist jemand wirklich da?')")
-    page.click("label:has-text('nur wenig drehen')")
-    page.click("button:has-text('Los')")
-    page.click("a:has-text('Und jetzt erfassen')")
-    assert page.input_value("input[name=person]") == "Bo"
-    page.click("button:has-text('Los')")
-    page.wait_for_selector(".hint:has-text('Sieh langsam')")  # the check was taken
+    page.wait_for_selector("label:has-text('nur wenig drehen')")
 
 
 @pytest.mark.parametrize("address", [["--keep-unknown", "--keep-recognized"]], indirect=True, ids=["keeping"])

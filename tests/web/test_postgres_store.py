@@ -89,10 +89,8 @@ def test_several_processes_that_come_first_make_the_tables_once(url: str) -> Non
     for number, store in enumerate(stores):
         Keys(store).add(f"Key {number}", "admin")
     assert len(Keys(stores[0]).all()) == 6
-    assert stores[0].read("SELECT version FROM facepool_migrations WHERE part = 'server' ORDER BY version") == [
-        (1,),
-        (2,),
-    ]
+    versions = stores[0].read("SELECT version FROM facepool_migrations WHERE part = 'server' ORDER BY version")
+    assert versions == [(number + 1,) for number in range(len(postgres_module.MIGRATIONS))]
     for store in stores:
         store.close()
 
