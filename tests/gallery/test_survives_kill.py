@@ -245,12 +245,12 @@ else:
     newer = [(list_, at) for list_ in steps[4:] for at, statement in enumerate(list_) if step in statement]
     newer[0][0].insert(newer[0][1] + 1, "SELECT stop()")
     schema.MIGRATIONS = tuple(map(tuple, steps))
-    really_connect = schema.sqlite3.connect
+    really_connect = schema.driver.connect
     def connect(*arguments, **named):
         db = really_connect(*arguments, **named)
         db.create_function("stop", 0, stop)
         return db
-    schema.sqlite3.connect = connect
+    schema.driver.connect = connect
 open_pool(Path(sys.argv[1]))
 """
 
