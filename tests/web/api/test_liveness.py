@@ -309,6 +309,21 @@ def test_a_picture_of_somebody_else_is_not_named_by_it(
     assert [(face["person"], face["reason"]) for face in faces] == [("Ada", "match"), (None, "not_live")]
 
 
+def test_of_a_picture_of_somebody_else_nothing_is_told_by_it(
+    web: TestClient, analyzer: FakeScanAnalyzer, clock: Clock
+) -> None:
+    """Neither whom it resembles, nor whether the pool has them: a check speaks for the person who has made it."""
+    other = picture(analyzer, Head(person=OTHER))
+    told = []
+    for name in ("Ada", "Bob"):
+        register(web, name, Head(person=ME if name == "Ada" else OTHER))
+        (found,) = web.post("/v1/recognize", headers=brings(checked(web)), **other).json()["pictures"]
+        (face,) = found["faces"]
+        told.append({key: face[key] for key in ("person", "person_id", "similarity", "margin", "reason", "candidates")})
+    nothing = {"person": None, "person_id": None, "similarity": None, "margin": None}
+    assert told == [nothing | {"reason": "not_live", "candidates": []}] * 2
+
+
 def test_a_photo_is_compared_with_who_is_there(web: TestClient, analyzer: FakeScanAnalyzer, clock: Clock) -> None:
     for person, match in ((ME, True), (OTHER, False)):
         token = checked(web)
