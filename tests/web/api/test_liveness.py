@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from starlette.testclient import WebSocketTestSession
+from starlette.websockets import WebSocketDisconnect
 
+from facepool.errors import NotWritable
 from facepool.faces.analyze import AnyImage
 from facepool.gallery.address import pool_address
 from facepool.types import Detections, Floats, Sample
@@ -279,6 +281,15 @@ def test_who_gives_up_or_leaves_has_failed(web: TestClient, analyzer: FakeScanAn
         assert Camera(socket, analyzer, clock).start()["steps"] == 5
 
 
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_who_stays_and_shows_nothing_keeps_no_connection(camera: Camera, clock: Clock, has_begun: bool) -> None:
+    if has_begun:
+        camera.start()
+    clock.now_s += 11
+    with pytest.raises(WebSocketDisconnect):
+        camera.socket.receive_json()
+
+
 def test_people_who_cannot_turn_far_pass_a_check_that_says_so(camera: Camera, web: TestClient) -> None:
     assert camera.start(partial=True)["steps"] == 4
     token = camera.follow(Person(far=0.6))["liveness_token"]
@@ -490,6 +501,24 @@ def test_abandoned_checks_are_forgotten(web: TestClient, analyzer: FakeScanAnaly
     assert problem(posters[0].post(Head(), after_s=0)) == (409, "liveness_over")
     assert web.post("/v1/liveness", json={}).status_code == 201
     assert len(services_of(web).liveness._posted) == 1
+
+
+def test_a_check_that_cannot_be_written_down_stands_in_nobodys_way(
+    web: TestClient, analyzer: FakeScanAnalyzer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> str:
+        raise NotWritable("The result cannot be stored", why="the disk is full")
+
+    poster, person = Poster(web, analyzer, clock), Person()
+    Poster(web, analyzer, clock)  # nobody goes on with it
+    monkeypatch.setattr(services_of(web).liveness.results, "passed", full)
+    answer = poster.post(Head(), after_s=0)
+    while answer.status_code == 200:
+        answer = poster.post(person.next(answer.json()), after_s=1 / FPS)
+    assert answer.json()["code"] == "not_writable"
+    clock.now_s += 200
+    assert web.post("/v1/liveness", json={}).status_code == 201
+    assert [entry["liveness"]["reason"] for entry in web.get("/v1/audit").json()["entries"]] == ["interrupted"]
 
 
 def test_a_check_that_another_process_follows_cannot_go_on_here(
