@@ -5,8 +5,8 @@ Over the WebSocket, the first message is ``{"do": "start", "partial": false}``, 
 ``facepool.web.api.live`` says, each answered with ``{"type": "liveness", "frame": 7, "phase": "turn", "hint": {"code":
 ..., "text": ..., "angle_deg": 90.0}, "step": 1, "steps": 3, ...}``. Nobody is told a direction before the one before it
 was followed. At the end stands ``{"type": "result", "frame": 93, "liveness": {...}, "meaning": ..., "liveness_token":
-...}``, after which the server closes the connection; ``{"do": "stop"}`` gives up. Times are those of the server: a
-frame counts when it comes.
+...}``, after which the server closes the connection; ``{"do": "stop"}`` gives up, as does who sends nothing for ten
+seconds. Times are those of the server: a frame counts when it comes.
 
 Without WebSockets, ``POST /v1/liveness`` begins, and ``POST /v1/liveness/{id}/frames`` takes frames, several at once
 if need be, at least every two seconds.
