@@ -46,18 +46,23 @@ class Clock:
 
 
 class Person:
-    """Somebody who does what they are told, a little at a time."""
+    """Somebody who does what they are told, a little at a time, and more slowly when they are told that."""
 
     def __init__(self, head: Head | None = None, *, far: float = 1.0) -> None:
         self.head = head or Head()
         self.far = far
         self._at = (0.0, 0.0)
+        self._step_deg = STEP_DEG
 
     def next(self, told: dict[str, Any] | None) -> Head:
-        angle = (told or {}).get("hint", {}).get("angle_deg")
+        hint = (told or {}).get("hint", {})
+        angle = hint.get("angle_deg")
+        if hint.get("code") in ("more_slowly", "few_pictures"):
+            self._step_deg = STEP_DEG / 2
         to = turned(angle, self.far) if angle is not None else (0.0, 0.0)
         self._at = tuple(
-            here + max(-STEP_DEG, min(STEP_DEG, there - here)) for here, there in zip(self._at, to, strict=True)
+            here + max(-self._step_deg, min(self._step_deg, there - here))
+            for here, there in zip(self._at, to, strict=True)
         )  # type: ignore[assignment]
         return replace(self.head, yaw=self._at[0], pitch=self._at[1])
 
