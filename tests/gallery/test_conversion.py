@@ -121,6 +121,29 @@ def test_what_cannot_be_converted_leaves_all_as_it_is(tmp_path: Path) -> None:
     check_whole(tmp_path, None)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="links take a privilege there")
+def test_what_lies_beside_a_link_to_a_pool_goes_along(tmp_path: Path) -> None:
+    disk, home = tmp_path / "disk", tmp_path / "home"
+    disk.mkdir()
+    home.mkdir()
+    address = whole_pool(home)
+    for copy in home.glob("pool.db.*"):
+        copy.rename(disk / copy.name.replace("pool", "people"))
+    links = {"pool.db": "people.db", "pool.server.db": "log.db", "pool.collections": "others"}
+    for name, target in links.items():
+        (home / name).rename(disk / target)
+        (home / name).symlink_to(disk / target)
+    convert(address, KEY)
+    link = keyed(path_of(address), KEY)
+    assert (people(link), people(link, "staff")) == (["Ada"], ["Bob"])
+    assert not any(is_plain(file) for file in tmp_path.rglob("*"))
+    assert all((home / name).is_symlink() for name in links)
+    (disk / "people.db.conversion").write_text("{}")
+    for collection in ("default", "staff"):
+        with pytest.raises(ConversionUnfinished):
+            people(link, collection)
+
+
 KILLED = """
 import os, sys
 from pathlib import Path
@@ -165,18 +188,21 @@ while True:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it forks")
-@pytest.mark.parametrize(("before", "after"), [(None, KEY), (KEY, None)], ids=["encrypt", "decrypt"])
+@pytest.mark.parametrize(
+    ("before", "after", "stride"),
+    [(None, KEY, 5), (KEY, None, 9), (KEY, OTHER, 9)],  # every step was tried once
+    ids=["encrypt", "decrypt", "rekey"],
+)
 def test_whoever_is_killed_leaves_the_pool_of_before_or_of_after(
-    tmp_path: Path, before: PoolKey | None, after: PoolKey | None
+    tmp_path: Path, before: PoolKey | None, after: PoolKey | None, stride: int
 ) -> None:
     (tmp_path / "whole").mkdir()
     with open_pool(keyed(tmp_path / "whole" / "pool.db", before), space()) as pool:
         pool.register("Ada", samples(1, 2), space())
         create_collection(pool.address, "staff")
     script = KILLED.format(tests=str(TESTS))
-    stride = "3" if before is None else "7"  # every step was tried once
     texts = ["" if key is None else key.text for key in (before, after)]
-    subprocess.run([sys.executable, "-c", script, str(tmp_path), *texts, stride], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", script, str(tmp_path), *texts, str(stride)], check=True, timeout=120)
     steps = sorted(int(folder.name) for folder in tmp_path.iterdir() if folder.name.isdigit())
     assert len(steps) > 5
     seen = []

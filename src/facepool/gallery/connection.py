@@ -195,8 +195,8 @@ def journal_of(path: Path) -> Path:
     Args:
         path: The pool, or one of its collections: they are converted together.
     """
-    path = path.resolve()
-    root = path.parent.with_suffix(path.suffix) if is_of_collections(path.parent) else path
+    path = path.absolute()
+    root = (path.parent.with_suffix(path.suffix) if is_of_collections(path.parent) else path).resolve()
     return root.with_name(f"{root.name}.conversion")
 
 

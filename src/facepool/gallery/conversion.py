@@ -40,14 +40,19 @@ _WIPED_AT_ONCE = 1 << 20
 
 
 def files_of(pool: FileAddress) -> list[Path]:
-    """The databases that belong to a pool: its own, those of its collections, what a server keeps, and kept copies."""
+    """The databases that belong to a pool: its own, those of its collections, what a server keeps, and kept copies.
+
+    Where the pool is named by a symbolic link, those beside the link and those beside its file; each as what it is.
+    """
     found: list[Path] = []
     for name in collections_in(pool):
         path = file_of(collection_address(pool, name))
         if path is not None:
             kept = [copy for copy in copies_of(path) if not copy.name.startswith(damaged_of(path).name)]
             found += [path, logs_beside(path), *kept]
-    return [path for path in found if path.exists()]
+    target = path_of(pool).resolve()
+    linked = files_of(at(target, pool)) if target != path_of(pool).absolute() else []
+    return list(dict.fromkeys(path.resolve() for path in (*found, *linked) if path.exists()))
 
 
 def convert(
@@ -82,7 +87,7 @@ def convert(
     path = path_of(pool).resolve()
     with _alone(path):
         _put_in_place(path)
-        files = files_of(at(path, pool))
+        files = files_of(pool)
         _drop_copies(files)
         _check_damaged(files)
         with ExitStack() as held:
@@ -121,9 +126,9 @@ def finish(path: Path) -> None:
     Raises:
         PoolLocked: Another process does it just now, for longer than we wait.
     """
-    path = path.resolve()
-    with _alone(path):
-        _put_in_place(path)
+    target = path.resolve()
+    with _alone(target):
+        _put_in_place(target)
         _drop_copies(files_of(path))
 
 
@@ -243,10 +248,11 @@ def _give(file: Path, like: os.stat_result) -> None:
 
 def _commit(path: Path, files: Sequence[Path], *, in_keyring: bool) -> None:
     """From here on the copies count."""
-    content = {"files": [os.path.relpath(file, path.parent) for file in files], "in_keyring": in_keyring}
-    with storage_errors(journal_of(path)):
+    journal = journal_of(path)
+    content = {"files": [os.path.relpath(file, journal.parent) for file in files], "in_keyring": in_keyring}
+    with storage_errors(journal):
         sync_folders(files)
-        write_whole(journal_of(path), json.dumps(content).encode(), PRIVATE)
+        write_whole(journal, json.dumps(content).encode(), PRIVATE)
         sync_folders([path])
 
 
@@ -256,7 +262,7 @@ def _put_in_place(path: Path) -> None:
     if not journal.exists():
         return
     content = json.loads(journal.read_text(encoding="utf-8"))
-    files = [path.parent / name for name in content["files"]]
+    files = [journal.parent / name for name in content["files"]]
     with storage_errors(path):
         for file in files:
             _replace(file)
