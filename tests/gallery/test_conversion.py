@@ -12,6 +12,7 @@ from facepool.errors import (
     ConfigError,
     ConversionUnfinished,
     KeyNeeded,
+    NotWritable,
     PoolCorrupt,
     PoolLocked,
     PoolNotEncrypted,
@@ -98,6 +99,24 @@ def test_a_pool_that_somebody_has_open_stays_as_it_is(tmp_path: Path) -> None:
         with pytest.raises(PoolLocked, match=r"staff\.db cannot be converted"):
             convert(address, KEY)
     check_whole(tmp_path, None)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="other permissions")
+def test_the_lock_is_for_whoever_owns_the_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "pool.db"
+    with open_pool(path, space()) as pool:
+        pool.register("Ada", samples(1, 2), space())
+    path.chmod(0o640)
+    convert(path, KEY)
+    lock = tmp_path / "pool.db.conversion.lock"
+    assert [file.stat().st_mode & 0o777 for file in (path, lock)] == [0o640, 0o640]
+    monkeypatch.setattr("facepool.gallery.conversion.may_write", lambda _path: False)
+    with pytest.raises(NotWritable, match="may not be written"):
+        convert(keyed(path, KEY), None)
+    path.chmod(0o400)  # may_write says no, and the lock is there for another time
+    with pytest.raises(NotWritable):
+        convert(keyed(path, KEY), None)
+    assert lock.stat().st_mode & 0o777 == 0o600
 
 
 def test_what_cannot_be_converted_leaves_all_as_it_is(tmp_path: Path) -> None:

@@ -18,12 +18,12 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from facepool.errors import ConfigError, PoolCorrupt, PoolLocked
+from facepool.errors import ConfigError, NotWritable, PoolCorrupt, PoolLocked
 from facepool.files import PRIVATE, only_writer, storage_errors, sync_folders, write_new, write_whole
 from facepool.gallery import driver
 from facepool.gallery.address import FileAddress, at, file_of, key_of, path_of
 from facepool.gallery.collections import collection_address, collections_in
-from facepool.gallery.connection import explained, journal_of, log_of
+from facepool.gallery.connection import explained, journal_of, log_of, may_write
 from facepool.gallery.driver import Connection, Report, copy_database, database_errors, error_code
 from facepool.gallery.image import delete_image
 from facepool.gallery.keys import PoolKey, is_plain, promote_keyring
@@ -144,7 +144,10 @@ def _alone(path: Path) -> Iterator[None]:
     busy = PoolLocked(
         f"The pool {path} is being encrypted or decrypted", why="another process does it", fix="Wait until it is done"
     )
-    with only_writer(path.with_name(f"{path.name}{_LOCK}"), _PATIENCE_S, busy):
+    lock = path.with_name(f"{path.name}{_LOCK}")
+    with only_writer(lock, _PATIENCE_S, busy):
+        if path.exists():  # so that whoever owns the pool may do it, also after root has
+            _give(lock, path.stat(), writable=True)
         yield
 
 
@@ -164,6 +167,8 @@ def _check_damaged(files: Sequence[Path]) -> None:
 def _held(file: FileAddress) -> Iterator[Connection]:
     """A database that nobody else opens until the block ends, with what was in its log in it."""
     path = path_of(file)
+    if not may_write(path):
+        raise NotWritable(f"{path} cannot be converted", why="it may not be written", fix="Check its permissions")
     if log_of(path).exists():
         check_log(file, log_of(path))
     with (
@@ -236,13 +241,13 @@ def _counts(db: Connection) -> dict[str, int]:
     return {name: db.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for (name,) in tables}  # noqa: S608
 
 
-def _give(file: Path, like: os.stat_result) -> None:
-    """Leave a file to the owner of another one, with its permissions."""
+def _give(file: Path, like: os.stat_result, *, writable: bool = False) -> None:
+    """Leave a file to the owner of another one, with its permissions; ``writable``: its owner may write it anyway."""
     if os.name != "posix":
         return
-    file.chmod(like.st_mode & 0o777)
-    if (like.st_uid, like.st_gid) != (os.geteuid(), os.getegid()):
-        with suppress(PermissionError):
+    with suppress(PermissionError):  # it is another user's, or the owner is to be
+        file.chmod(like.st_mode & 0o777 | (PRIVATE if writable else 0))
+        if (like.st_uid, like.st_gid) != (os.geteuid(), os.getegid()):
             os.chown(file, like.st_uid, like.st_gid)
 
 
