@@ -55,7 +55,7 @@ class PadNetwork:
             raise ModelUnsupported(
                 "A network that looks for living faces gave no numbers",
                 why="its output has NaN or infinite values",
-                fix="Correct `pad.mean` and `pad.scale` in the model's description, or remove it: facepool models remove",
+                fix="Correct `pad.mean` and `pad.scale` in its description, or remove it: facepool models remove",
             )
         shares = _softmax(values) if self.spec.softmax else values
         return np.asarray(np.clip(shares[:, self.spec.live_class], 0, 1), np.float32)
