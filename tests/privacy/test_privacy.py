@@ -17,7 +17,7 @@ from facepool.gallery.collections import collection_address, create_collection
 from facepool.gallery.schema import copy_of
 from facepool.groups.shelf import FILE_NAME, Shelf
 from facepool.privacy.erasure import findings_of, wait_for_wiping
-from facepool.privacy.holdings import KINDS, HoldingKind, Limits, holding
+from facepool.privacy.holdings import KINDS, HoldingKind, RetentionLimits, holding
 from facepool.privacy.report import PrivacyReport, privacy_report
 from facepool.privacy.traces import Marks, marks_of, mentions_of, traces_in
 from facepool.types import Consent
@@ -183,6 +183,28 @@ def test_copies_backups_and_libraries_are_looked_into(file_pool: SqlGallery, tmp
     }
 
 
+def test_copies_that_nobody_can_look_into_are_no_proof(file_pool: SqlGallery, tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere"
+    other.mkdir()
+    back_up(file_pool, keyed(tmp_path / "backup.sav", KEY))
+    for path in (tmp_path / "pool-monday.tar.gz", other / "monday.db.gz", other / "music.tar.gz"):
+        path.write_bytes(b"packed")
+    unknown = [one.place for one in privacy_report(file_pool, NAME, also=[other]).left if one.count is None]
+    assert [Path(place).name for place in unknown] == ["backup.sav", "pool-monday.tar.gz", "monday.db.gz"]
+
+
+def test_a_backup_of_a_collection_is_looked_into(file_pool: SqlGallery, tmp_path: Path) -> None:
+    folder = tmp_path / "backup.collections"
+    folder.mkdir()
+    for name in ("guests", "staff"):
+        back_up(file_pool, folder / f"{name}.db")
+    create_collection(tmp_path / "pool.db", "guests")
+    with open_pool(tmp_path / "pool.db", space(), collection="guests") as guests:
+        guests.register(NAME, samples(5), space())
+        report = privacy_report(guests, NAME)
+    assert [one.place for one in report.left if one.kind == "backup"] == [str(folder / "guests.db")]
+
+
 def library(path: Path, person_id: str) -> None:
     with Shelf(path, None):
         pass
@@ -221,13 +243,13 @@ def test_a_name_that_is_none_is_refused(file_pool: SqlGallery) -> None:
 def test_each_kind_says_what_it_is_how_long_it_stays_and_what_removes_it() -> None:
     assert [*KINDS] == [*get_args(HoldingKind)]
     for kind in KINDS:
-        told = holding(kind, "pool.db", 1, Limits(audit_days=365, audit_entries=1000))
+        told = holding(kind, "pool.db", 1, RetentionLimits(audit_days=365, audit_entries=1000))
         assert told.what
         assert told.stays
         assert told.removed_by
         assert "{" not in told.stays
-    assert holding("audit", "", 1, Limits()).stays == "for ever"
-    assert holding("audit", "", 1, Limits(audit_days=365, audit_entries=1000)).stays == (
+    assert holding("audit", "", 1, RetentionLimits()).stays == "for ever"
+    assert holding("audit", "", 1, RetentionLimits(audit_days=365, audit_entries=1000)).stays == (
         "365 days at most, and no more than 1,000 entries"
     )
 

@@ -17,7 +17,7 @@ also_option = click.option(
     "--also",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Folder or file to look into, too: of backups, or of photos that were grouped; may be said several times.",
+    help="Folder or file to look into, too: of backups, or of photos that were grouped; may be repeated.",
 )
 
 
@@ -86,5 +86,5 @@ def _tidy_logs(context: CommandContext, pool: Pool) -> tuple[int, int]:
     extras.require("server")
     from facepool.web.services.retention import tidy_beside  # noqa: PLC0415 -- only where there was a server
 
-    tidied = tidy_beside(pool.address, context.settings.limits())
+    tidied = tidy_beside(pool.address, context.settings.retention_limits())
     return tidied.activity, tidied.audit

@@ -34,11 +34,13 @@ from facepool.files import storage_errors
 from facepool.gallery import Pool, open_pool
 from facepool.groups.keeper import SightingKeeper, UnknownReturned
 from facepool.groups.learn import Learning, Suggested, Suggester, Why
+from facepool.liveness.session import LivenessResult
 from facepool.overlay import (
     Canvas,
     Painter,
     PresencePanel,
     Present,
+    advice_words,
     challenge_labels,
     label_of,
     live_labels,
@@ -136,12 +138,8 @@ def recognize_sources(
     console, settings = context.console, context.settings
     painter, sources = Painter(), Sources(named, context)
     sources.check(window)
-    if challenge is not None and any(map(sources.is_pictures, sources.all)):
-        raise ConfigError(
-            "Nobody in a picture can show that they are alive",
-            why="--require-live asks people to turn their head",
-            fix="Name cameras and videos, or leave out --require-live (require_live in the settings)",
-        )
+    if challenge is not None:
+        _check_moving(sources)
     with ExitStack() as stack:
         event_output = stack.enter_context(_EventOutput.of(context, outputs.crops))
         pool = stack.enter_context(context.open_pool(context.analyzer.space, must_exist=not settings.keep_unknown))
@@ -174,6 +172,15 @@ def recognize_sources(
                 if viewer.ended:
                     break
     return sources.exit_code
+
+
+def _check_moving(sources: Sources) -> None:
+    if any(map(sources.is_pictures, sources.all)):
+        raise ConfigError(
+            "Nobody in a picture can show that they are alive",
+            why="--require-live asks people to turn their head",
+            fix="Name cameras and videos, or leave out --require-live (require_live in the settings)",
+        )
 
 
 @contextmanager
@@ -413,6 +420,10 @@ def _recognize_moving(
         end()
 
 
+def _ended_words(result: LivenessResult) -> str:
+    return ". ".join(filter(None, (outcome_words(result), advice_words(result))))
+
+
 class Asked:
     """Says what faces are asked to do to show that they are alive, each thing once, and what came of it."""
 
@@ -422,7 +433,9 @@ class Asked:
     def update(self, view: LiveView) -> list[str]:
         """Take in one frame; a line for each thing that is new."""
         lines = [
-            f"Face {event.track}: {outcome_words(event.liveness)}"
+            ". ".join(
+                filter(None, (f"Face {event.track}: {outcome_words(event.liveness)}", advice_words(event.liveness)))
+            )
             for event in view.events
             if event.kind == "challenged" and event.liveness is not None
         ]

@@ -12,7 +12,7 @@ from facepool.cli.ui.sources import Sources, note_turned
 from facepool.cli.ui.viewer import Viewer
 from facepool.errors import ConfigError
 from facepool.faces.analyze import Faces
-from facepool.overlay import Painter, outcome_words
+from facepool.overlay import Painter, advice_words, outcome_words
 from facepool.recognize.verify import LiveVerification, LiveVerifier
 from facepool.recognize.verify import verify as compare
 from facepool.records import Record, liveness_record, rounded
@@ -119,6 +119,8 @@ def _verify_live(context: CommandContext, picture: str, named: str, *, partial: 
 
 def _say(result: LiveVerification, console: Console) -> None:
     console.say(outcome_words(result.liveness))
+    if advice := advice_words(result.liveness):
+        console.note(advice)
     if result.similarity is None:
         return
     verdict = "same person" if result.match else "different people"
