@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -48,6 +49,18 @@ def saw(web: TestClient, name: str, event: str = "recognized") -> None:
 
 def kept(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.iterdir())
+
+
+def test_who_is_erased_leaves_no_face_of_a_liveness_check_that_was_not_used(web: TestClient) -> None:
+    people(web, "Grace")
+    with services_of(web).store.transaction() as db:
+        db.execute(
+            "INSERT INTO server_liveness (id, client, drawn_at, ends_at, state, seen) "
+            "VALUES ('1', 'Me', ?, ?, 'passed', ?)",
+            (time.time(), time.time(), b"face"),
+        )
+    assert web.delete("/v1/persons/Grace").status_code == 200
+    assert services_of(web).store.read("SELECT state, seen FROM server_liveness") == [("used", None)]
 
 
 class CutOff:

@@ -9,6 +9,7 @@ from facepool.gallery.database import Database
 from facepool.gallery.notices import NAME_CHANGES, RETELLING, Notice, Retold, erased_names
 from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
+from facepool.web.services.liveness.results import forget_faces
 from facepool.web.services.store import ServerStore
 from facepool.web.services.writing import PATIENCE_S
 
@@ -124,7 +125,8 @@ class Logs:
         if not people:
             return Forgotten()
         forgotten = Forgotten(self._activity.forget(db, people), self._audit.forget(db, people))
-        if forgotten:
+        faces = forget_faces(db)
+        if forgotten or faces:
             self._store.owe(db)
         return forgotten
 

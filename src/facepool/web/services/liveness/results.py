@@ -67,7 +67,7 @@ class LivenessUnknown(RequestError):
 
 
 class LivenessOver(RequestError):
-    """The token of a liveness check was used, or has expired.
+    """The token of a liveness check was used, has expired, or somebody was erased since.
 
     Remedy: make another check; each is good for one request, within two minutes.
     """
@@ -309,9 +309,21 @@ def _unknown() -> LivenessUnknown:
     )
 
 
+def forget_faces(db: Database) -> int:
+    """Forget the faces of all results that nobody has used, as a part of a transaction in which somebody is erased.
+
+    No row says whose face it is, so all of them go; their clients make another check.
+
+    Returns:
+        How many there were.
+    """
+    rows = db.execute("UPDATE server_liveness SET state = 'used', seen = NULL WHERE state = 'passed'")
+    return rows.rowcount
+
+
 def _over() -> LivenessOver:
     return LivenessOver(
         "This liveness token cannot be used",
-        why=f"it was used already, or is older than {RESULT_S} s",
+        why=f"it was used already, is older than {RESULT_S} s, or somebody was erased since",
         fix=_AGAIN,
     )
