@@ -4,6 +4,7 @@
     python benchmarks/pad.py --processes 2 --output pad        two at a time; pad.json and pad.md
     python benchmarks/pad.py --only print head --share 0.1     a tenth of two instruments
     python benchmarks/pad.py --replay FOLDER                   clips of another digest before the session as it is now
+    python benchmarks/pad.py --rate 15 7 5 4 --only head "prints in turn"    slow cameras with uneven frames
     python benchmarks/pad.py --sheet "prints in turn" --output sheet    pictures of six attempts, to look at
     python benchmarks/pad.py --document docs/liveness.md       ... and put the table there
 
@@ -141,6 +142,9 @@ def main() -> None:
     folder = (
         (arguments.work or user_cache_path("facepool") / "benchmarks" / "liveness") / digest() / str(arguments.half)
     )
+    if arguments.rate:
+        print(_by_rate(arguments.rate, wanted, names, folder, arguments))
+        return
     if arguments.replay:
         rows = list(_replayed(arguments.replay, names))
     else:
@@ -168,6 +172,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=list(ATTEMPTS), help="some instruments")
     parser.add_argument("--share", type=float, default=1.0, help="this part of the attempts")
     parser.add_argument("--half", type=int, choices=(TUNING, REPORT), default=REPORT, help="of the people")
+    parser.add_argument("--rate", nargs="+", type=float, help="uneven frames, so many a second, in place of the usual")
     parser.add_argument("--processes", type=int, default=1, help="how many film at once, each on one core")
     parser.add_argument("--work", type=Path, help="where clips are kept; the user's cache by default")
     parser.add_argument("--replay", type=Path, help="judge the clips of this folder anew, without filming")
@@ -178,6 +183,32 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _by_rate(
+    rates: Sequence[float],
+    wanted: Sequence[tuple[str, int]],
+    names: Sequence[str],
+    folder: Path,
+    arguments: argparse.Namespace,
+) -> str:
+    """The rows of some instruments at each rate; every second attempt, so that each is somebody else."""
+    wanted = [(name, 2 * number) for name, number in wanted if 2 * number < ATTEMPTS[name]]
+    lines = [
+        "| frames a second | before the camera | attempts | wrong | 95 % interval | reasons | median |",
+        "|---:|---|---:|---:|---|---|---:|",
+    ]
+    for rate in rates:
+        at_rate = folder / f"{rate:g}"
+        film_all(wanted, at_rate, arguments.half, arguments.processes, rate)
+        for name in names:
+            row = judge(name, list(_clips(at_rate, [task for task in wanted if task[0] == name])))
+            said = ", ".join(f"{count} {reason}" for reason, count in row.reasons.items())
+            lines.append(
+                f"| {rate:g} | {WORDS[name]} | {row.attempts} | {row.wrong} ({row.rate:.1%}) "
+                f"| {row.low:.1%} to {row.high:.1%} | {said} | {row.median_s:.0f} s |"
+            )
+    return "\n".join(lines) + "\n"
+
+
 @cache
 def _cast(half: int) -> tuple[Casting, Analyzer]:
     """One a process."""
@@ -186,34 +217,38 @@ def _cast(half: int) -> tuple[Casting, Analyzer]:
     return Casting(People(SHARED / "lfw", analyzer, HeadMaker(analyzer), half), SHARED / "videos", analyzer), analyzer
 
 
-def film_all(wanted: Sequence[tuple[str, int]], folder: Path, half: int, processes: int) -> None:
+def film_all(
+    wanted: Sequence[tuple[str, int]], folder: Path, half: int, processes: int, rate: float | None = None
+) -> None:
     """Film what is not there yet; whatever stops it, what is done is done."""
     missing = [task for task in wanted if not path_of(folder, *task).is_file()]
     # One of each instrument after the other, so that an unfinished run has something of all.
     missing.sort(key=lambda task: (task[1] / ATTEMPTS[task[0]], task[0]))
     began = time.monotonic()
-    for done, _ in enumerate(_filmed(missing, folder, half, processes), 1):
+    for done, _ in enumerate(_filmed(missing, folder, half, processes, rate), 1):
         if done % 50 == 0 or done == len(missing):
             spent = time.monotonic() - began
             print(f"{done} of {len(missing)} attempts, {spent:.0f} s", file=sys.stderr, flush=True)
 
 
-def _filmed(tasks: Sequence[tuple[str, int]], folder: Path, half: int, processes: int) -> Iterator[None]:
+def _filmed(
+    tasks: Sequence[tuple[str, int]], folder: Path, half: int, processes: int, rate: float | None
+) -> Iterator[None]:
     if processes == 1:
         for task in tasks:
-            film(*task, folder, half)
+            film(*task, folder, half, rate)
             yield
         return
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        for future in as_completed([pool.submit(film, *task, folder, half) for task in tasks]):
+        for future in as_completed([pool.submit(film, *task, folder, half, rate) for task in tasks]):
             future.result()
             yield
 
 
-def film(instrument: str, number: int, folder: Path, half: int) -> None:
+def film(instrument: str, number: int, folder: Path, half: int, rate: float | None = None) -> None:
     """One attempt, kept."""
     casting, analyzer = _cast(half)
-    clip = attempt_a_challenge(casting.make(instrument, number), number, analyzer)
+    clip = attempt_a_challenge(casting.make(instrument, number), number, analyzer, rate=rate)
     clip.save(path_of(folder, instrument, number))
 
 

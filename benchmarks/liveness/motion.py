@@ -10,6 +10,7 @@ from liveness.surfaces import Doubles
 _STEP_S = 0.03
 _ARRIVED = 3.5  # radians of its own frequency, after which a movement is nearly over
 _CORRECTS_EACH_S = 0.5
+_SLOWER, _SLOWEST = 0.65, 1.8
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,15 @@ class Instruction:
         angle_deg: Of the direction, on the ring.
         off_deg: Around the ring, how far beside it the head is seen to be turned; None where that is not said.
         further: Whether it is said to turn further.
+        slower: How often it was said so far to turn more slowly.
+        upright: Whether it is said to hold the head upright.
     """
 
     angle_deg: float
     off_deg: float | None = None
     further: bool = False
+    slower: int = 0
+    upright: bool = False
 
 
 Asked = Instruction | None
@@ -143,6 +148,7 @@ class Follower:
         self._tremor_mm = Wavering([habit.tremor_mm] * 3, habit.tremor_s * 1.5, random)
         self._error_deg = self._roll_deg = 0.0
         self._further = 1.0
+        self._quick = habit.quick
         self._corrected_s = 0.0
         self._time_s = 0.0
 
@@ -161,26 +167,30 @@ class Follower:
             self._error_deg = float(self._random.normal(0, habit.error_deg))
             self._roll_deg = float(self._random.normal(0, habit.roll_deg))
             self._further = 1.0
+            if asked is not None:
+                self._quick = max(self._habit.quick * _SLOWER**asked.slower, min(_SLOWEST, self._habit.quick))
         if time_s - self._heard_s >= habit.reaction_s:
             self._correct(asked)
             self._target = self._aim()
         steps = int(np.ceil(passed_s / _STEP_S))
         for _ in range(steps):
-            pull = habit.quick**2 * (self._target - self._at) - 2 * habit.damping * habit.quick * self._speed
+            pull = self._quick**2 * (self._target - self._at) - 2 * habit.damping * self._quick * self._speed
             self._speed = self._speed + pull * passed_s / steps
             self._at = self._at + self._speed * passed_s / steps
         yaw, pitch, roll = self._at[:3] + habit.rest_deg + self._tremor_deg.step(passed_s)
         return Place(float(yaw), float(pitch), float(roll), self._at[3:] + self._tremor_mm.step(passed_s))
 
     def _correct(self, asked: Asked) -> None:
-        """Once it has arrived, half of what is seen to be wrong each half second, and a tenth further if told so."""
-        arrived_s = self._heard_s + self._habit.reaction_s + _ARRIVED / self._habit.quick
+        """Once it has arrived, half of what is said to be wrong each half second, and a tenth further if told so."""
+        arrived_s = self._heard_s + self._habit.reaction_s + _ARRIVED / self._quick
         if asked is None or self._time_s < max(arrived_s, self._corrected_s + _CORRECTS_EACH_S):
             return
         if asked.off_deg is not None:
             self._error_deg -= asked.off_deg / 2
         if asked.further:
             self._further += 0.1
+        if asked.upright:
+            self._roll_deg /= 2
         self._corrected_s = self._time_s
 
     def _aim(self) -> Doubles:

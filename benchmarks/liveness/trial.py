@@ -24,7 +24,9 @@ _MOST_S = 90.0
 _HW = (WH[1], WH[0])
 _FURTHER = ("turn", "turn_further")
 _LENIENT = QualityPolicy(min_sharpness=0.0)
+_SLOWER = ("more_slowly", "few_pictures")
 _FRAME_RATES = (8, 10, 12)
+_DROPPED, _STALLED, _STALL_S = 0.1, 0.02, (0.2, 0.5)
 
 _Largest = tuple[Floats, Floats, float, Floats]
 """Box, landmarks, score and embedding."""
@@ -97,26 +99,30 @@ class Clip:
         return cls(**{"flatness": None} | fields | plain | {"asked": tuple(map(float, fields["asked"]))})
 
 
-def attempt_a_challenge(attempt: Attempt, number: int, analyzer: Analyzer, *, keep: list[Image] | None = None) -> Clip:
+def attempt_a_challenge(
+    attempt: Attempt, number: int, analyzer: Analyzer, *, rate: float | None = None, keep: list[Image] | None = None
+) -> Clip:
     """Let an attempt try one challenge.
 
     Args:
         attempt: Who or what is before the camera.
         number: Of it; it draws the challenge and the frame rate.
         analyzer: Looks at the frames, as large as they are; one view of each face is embedded.
+        rate: Frames a second of a camera that is slow and uneven; an even one with a usual rate without it.
         keep: Gets the frames, where somebody wants to look at them.
     """
     random = Random(f"{attempt.instrument} {number}")
     challenge = draw_challenge(partial=attempt.partial, random=random)
     session = LivenessSession(challenge, same_person(analyzer))
-    period_s = 1 / random.choice(_FRAME_RATES)
+    even_s = 1 / random.choice(_FRAME_RATES)
+    waits = Waits(rate, random) if rate is not None else None
+    time_s, slower = 0.0, _Count()
     times_s: list[float] = []
     heards: list[float] = []
     flaws: list[str] = []
     faces_seen: list[_Largest] = []
     heard: Asked = None
-    while session.result is None and len(times_s) * period_s < _MOST_S:
-        time_s = len(times_s) * period_s
+    while session.result is None and time_s < _MOST_S:
         picture = attempt.take(time_s, heard)
         if keep is not None:
             keep.append(picture)
@@ -126,7 +132,9 @@ def attempt_a_challenge(attempt: Attempt, number: int, analyzer: Analyzer, *, ke
         heards.append(np.nan if heard is None else heard.angle_deg)
         flaws.append(find_face(faces, _HW, _LENIENT)[1] or "")
         faces_seen.append(_largest(faces, analyzer.space.dimension))
-        heard = _instruction(step, challenge)
+        slower.hear(step.hint.code in _SLOWER)
+        heard = _instruction(step, challenge, slower.times)
+        time_s += even_s if waits is None else waits.next_s()
     boxes, landmarks, scores, embeddings = (np.array(column, np.float32) for column in zip(*faces_seen, strict=True))
     return Clip(
         instrument=attempt.instrument,
@@ -147,7 +155,38 @@ def attempt_a_challenge(attempt: Attempt, number: int, analyzer: Analyzer, *, ke
     )
 
 
-def _instruction(step: LivenessStep, challenge: Challenge) -> Asked:
+class Waits:
+    """How long a camera takes for each frame that is slow and busy with other things.
+
+    Args:
+        rate: Frames a second, if none is dropped.
+        random: Of this attempt alone.
+    """
+
+    def __init__(self, rate: float, random: Random) -> None:
+        self._period_s, self._random = 1 / rate, random
+
+    def next_s(self) -> float:
+        """Until the next frame: uneven, each tenth one is dropped, and each fiftieth time something else goes first."""
+        wait_s = self._period_s * self._random.uniform(0.6, 1.4)
+        while self._random.random() < _DROPPED:
+            wait_s += self._period_s
+        return wait_s + (self._random.uniform(*_STALL_S) if self._random.random() < _STALLED else 0.0)
+
+
+class _Count:
+    """How often somebody has been told something, however many frames it was said for."""
+
+    def __init__(self) -> None:
+        self.times = 0
+        self._said = False
+
+    def hear(self, said: bool) -> None:  # noqa: FBT001 # it is the only thing it takes
+        self.times += said and not self._said
+        self._said = said
+
+
+def _instruction(step: LivenessStep, challenge: Challenge, slower: int) -> Asked:
     """What somebody hears and sees of a step: where to turn, the dot that shows where the head is, and the hint."""
     if step.phase != "turn":
         return None
@@ -155,7 +194,9 @@ def _instruction(step: LivenessStep, challenge: Challenge) -> Asked:
     off_deg = None
     if step.hint.code == "turn_towards" and step.turn is not None:
         off_deg = (step.turn.angle_deg - angle_deg + 180) % 360 - 180
-    return Instruction(angle_deg, off_deg, further=step.hint.code in _FURTHER)
+    return Instruction(
+        angle_deg, off_deg, step.hint.code in _FURTHER, slower=slower, upright=step.hint.code == "hold_upright"
+    )
 
 
 def replay(clip: Clip, same: float) -> Clip:

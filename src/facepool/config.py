@@ -36,7 +36,7 @@ from facepool.gallery.address import EncryptedFile, PoolAddress, PostgresAddress
 from facepool.gallery.collections import DEFAULT, check_collection, collection_address
 from facepool.gallery.sightings import InboxBounds
 from facepool.groups.keeper import KeepOptions
-from facepool.privacy.holdings import Limits
+from facepool.privacy.holdings import RetentionLimits
 from facepool.recognize.challenges import ChallengeOptions
 from facepool.recognize.evidence import EvidenceOptions
 from facepool.recognize.live import LiveOptions
@@ -200,8 +200,8 @@ class Settings(BaseModel):
     require_live: bool = Field(
         default=False,
         description="Name a moving face only once it has shown that it is somebody alive: it is asked to look in three "
-        "random directions. A server names, compares and registers only who has made such a check with it, except "
-        "before its own cameras",
+        "random directions. facepool serve names, compares and registers only people who have passed such a check with "
+        "it, except before its own cameras",
     )
     keep_unknown: bool = Field(
         default=False,
@@ -395,9 +395,9 @@ class Settings(BaseModel):
         bounds = InboxBounds(self.keep_days, self.keep_sightings, max(1, round(self.keep_mb * 1_000_000)))
         return KeepOptions(unknown=self.keep_unknown, recognized=self.keeps_recognized, bounds=bounds)
 
-    def limits(self) -> Limits:
+    def retention_limits(self) -> RetentionLimits:
         """How long what is kept stays that goes by itself."""
-        return Limits(
+        return RetentionLimits(
             inbox_days=self.keep_days,
             inbox_sightings=self.keep_sightings,
             inbox_mb=self.keep_mb,

@@ -394,7 +394,7 @@ class PoolNotEncrypted(PoolError):
 class ConversionUnfinished(PoolError):
     """Encrypting, decrypting or changing the key of the pool was interrupted.
 
-    Remedy: run the same command again; it goes on where it was.
+    Remedy: run any command of facepool on this pool; it brings that to its end.
     """
 
     code = "conversion_unfinished"

@@ -11,7 +11,7 @@ from facepool.groups.drift import (
     MOST_DEG,
     Core,
     LearnRule,
-    SeenFace,
+    SightedFace,
     View,
     most_degrees,
     propose,
@@ -40,10 +40,11 @@ def core_of(*views: View) -> Core:
 
 def seen(
     embedding: Floats, days: tuple[float, ...] = (0, 1, 2), *, pose: Pose | None = FRONTAL, quality: float = 80
-) -> list[SeenFace]:
+) -> list[SightedFace]:
     """The same look in a sighting on each of some days."""
     return [
-        SeenFace(f"face {day}", f"sighting {day}", NOW - timedelta(days=day), embedding, quality, pose) for day in days
+        SightedFace(f"face {day}", f"sighting {day}", NOW - timedelta(days=day), embedding, quality, pose)
+        for day in days
     ]
 
 
@@ -106,7 +107,7 @@ def test_a_look_that_was_learned_is_not_proposed_again_but_another_one_is() -> N
 
 def test_a_sighting_that_shows_somebody_else_too_counts_for_nothing() -> None:
     faces = seen(at_similarity(ADA, 0.65, 7))
-    beside = SeenFace("other", faces[0].sighting, faces[0].seen, somebody(2), 90, FRONTAL)
+    beside = SightedFace("other", faces[0].sighting, faces[0].seen, somebody(2), 90, FRONTAL)
     assert propose(core_of(view(ADA)), [*faces, beside], NOW, RULE) is None
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from facepool.liveness.challenge import DIRECTIONS, Challenge, Step, draw_challenge
-from facepool.liveness.session import LivenessSession, LivenessStep, SeenFace
+from facepool.liveness.session import ADVICE, MEANINGS, LivenessSession, LivenessStep, SeenFace
 from facepool.records import liveness_record
 from facepool.types import Floats, Pose
 from support.fake_scan_analyzer import OTHER, PICTURE_HW, FakeScanAnalyzer, Head, embedding, landmarks
@@ -130,6 +130,71 @@ def test_a_turn_that_nobody_saw_being_made_is_no_turn() -> None:
     result = steps[-1].result
     assert result is not None
     assert (result.reason, result.steps_passed) == ("cut", 0)
+
+
+def seldom(session: LivenessSession, heads: Iterable[Head], seconds: Iterable[float]) -> list[LivenessStep]:
+    """Show those of the heads, ``FPS`` a second, that a camera sees with such pauses."""
+    analyzer, made = FakeScanAnalyzer(), list(heads)
+    times = [time_s for time_s in np.cumsum(list(seconds)) if time_s * FPS < len(made)]
+    pictures = [analyzer.frame(made[int(time_s * FPS)]) for time_s in times]
+    return [
+        session.add(time_s, analyzer.analyze(picture.image_bgr), PICTURE_HW)
+        for time_s, picture in zip(times, pictures, strict=True)
+    ]
+
+
+def slowly(challenge: Challenge, turn_s: float) -> list[Head]:
+    """A head that takes so long for each way there and each way back."""
+    heads = [Head()] * 2 * FPS
+    for step in challenge.steps:
+        yaw, pitch = turned(step.angle_deg)
+        way = np.linspace(0, 1, round(turn_s * FPS))
+        shares = [*way, *[1.0] * 2 * FPS, *way[::-1], *[0.0] * 2 * FPS]
+        heads += [Head(yaw=yaw * share, pitch=pitch * share) for share in shares]
+    return heads
+
+
+@pytest.mark.parametrize("fps", [10, 7, 5, 4])
+def test_a_head_is_seen_by_a_slow_and_uneven_camera(fps: int) -> None:
+    pauses = Random(fps)
+    uneven = [pauses.uniform(0.6, 1.4) / fps for _ in range(400)]
+    result = seldom(LivenessSession(LEFT_UP_RIGHT, SAME), slowly(LEFT_UP_RIGHT, 1.5), uneven)[-1].result
+    assert result is not None
+    assert (result.passed, result.reason) == (True, "live")
+
+
+def test_pictures_that_come_too_seldom_are_said_and_not_blamed_on_the_person() -> None:
+    yaw, _ = turned(0)
+    quick = [*[Head()] * 2 * FPS, *[*[Head(yaw=yaw)] * 2 * FPS, *[Head()] * 2 * FPS] * 6]
+    steps = seldom(LivenessSession(LEFT_UP_RIGHT, SAME), quick, [0.3] * 200)
+    hints = {step.hint.code for step in steps}
+    assert "few_pictures" in hints
+    assert "more_slowly" not in hints
+    result = steps[-1].result
+    assert result is not None
+    assert (result.reason, result.steps_passed) == ("few_pictures", 0)
+
+
+def test_who_was_too_quick_for_few_pictures_and_takes_longer_passes() -> None:
+    yaw, _ = turned(0)
+    quick = [*[Head()] * 2 * FPS, *[*[Head(yaw=yaw)] * 2 * FPS, *[Head()] * 2 * FPS] * 2]
+    heads = [*quick, *slowly(LEFT_UP_RIGHT, 1.5)[2 * FPS :]]
+    steps = seldom(LivenessSession(LEFT_UP_RIGHT, SAME), heads, [0.25] * 300)
+    assert "few_pictures" in {step.hint.code for step in steps}
+    assert steps[-1].result is not None
+    assert steps[-1].result.passed
+
+
+def test_time_that_was_up_over_a_handful_of_pictures_is_said() -> None:
+    result = seldom(LivenessSession(LEFT_UP_RIGHT, SAME), [Head()] * 30 * FPS, [0.6] * 200)[-1].result
+    assert result is not None
+    assert result.reason == "few_pictures"
+
+
+def test_every_failure_says_what_to_do_next() -> None:
+    assert ADVICE.keys() == MEANINGS.keys() - {"live"}
+    steps = watch(LivenessSession(LEFT_UP_RIGHT, SAME), [Head()] * FPS * 9)
+    assert steps[-1].hint.text.startswith("time was up; turn as soon as it is said")
 
 
 def test_who_was_too_quick_once_turns_again() -> None:

@@ -8,6 +8,7 @@ from facepool.liveness.session import LivenessResult, LivenessStep, Phase
 from facepool.overlay import (
     Canvas,
     RingPainter,
+    advice_words,
     challenge_labels,
     challenge_view,
     challenge_words,
@@ -134,6 +135,10 @@ def test_words_say_how_long_there_is_and_how_it_ended() -> None:
     result = ended(passed=False).result
     assert result is not None
     assert outcome_words(result) == "Not passed: the head turned somewhere else than asked"
+    assert advice_words(result).startswith("Next time: turn from the middle straight to where it is said")
+    passed = ended(passed=True).result
+    assert passed is not None
+    assert advice_words(passed) == ""
 
 
 def test_a_view_without_challenges_is_left_as_it_is() -> None:

@@ -153,6 +153,7 @@ def test_whatever_people_are_told_to_do_has_words() -> None:
     ends = {"live", "not_live"}  # the reason is told instead
     assert {f"hint.{code}" for code in told - ends} <= words("de").keys()
     assert {f"check.reason.{reason}" for reason in MEANINGS} <= words("de").keys()
+    assert {f"check.advice.{reason}" for reason in MEANINGS.keys() - {"live"}} <= words("de").keys()
 
 
 @needs_node

@@ -14,7 +14,7 @@ from facepool.config import Settings
 from facepool.errors import ConfigError, PoolLocked, PoolTooNew
 from facepool.gallery.address import PoolAddress
 from facepool.gallery.notices import Notice
-from facepool.privacy.holdings import Limits
+from facepool.privacy.holdings import RetentionLimits
 from facepool.web.problems import NotFound
 from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
@@ -208,7 +208,7 @@ def test_who_is_erased_is_in_the_audit_log_under_no_name_that_was_theirs(store: 
 
 
 def test_events_become_visits(store: ServerStore) -> None:
-    activity = Activity(store, id_of, limits=Limits(activity_days=10_000))
+    activity = Activity(store, id_of, limits=RetentionLimits(activity_days=10_000))
     for at, record in [
         ("10:00:00", happened("appeared")),
         ("10:00:01", happened("recognized", "Ada")),
@@ -257,7 +257,7 @@ def test_an_event_is_kept_once_however_often_it_is_tried(store: ServerStore) -> 
 def test_the_oldest_events_go_first(store: ServerStore) -> None:
     activity = Activity(store, id_of)
     activity.add(happened("recognized", "Ada"), "2020-01-01T00:00:00+00:00")
-    Activity(store, id_of, limits=Limits(activity_days=1)).add(happened("recognized", "Bob"))
+    Activity(store, id_of, limits=RetentionLimits(activity_days=1)).add(happened("recognized", "Bob"))
     assert activity.names() == {"Bob"}
 
 
@@ -368,12 +368,12 @@ def test_logs_tell_what_they_keep_of_somebody_and_let_go_of_what_is_old(store: S
     for track in (1, 2):
         activity.add(happened("recognized", "Ada", track=track))
     activity.add(happened("recognized", "Bob", track=3))
-    told = {one.kind: one.count for one in held_by_logs(store, audit, "Ada", "", Limits(), "logs")}
+    told = {one.kind: one.count for one in held_by_logs(store, audit, "Ada", "", RetentionLimits(), "logs")}
     assert told == {"activity": 2, "visits": 1, "audit": 1, "erasure": 0}
     with store.transaction() as db:
         db.execute("UPDATE server_activity SET at = ? WHERE id = 1", ("2020-01-01T00:00:00+00:00",))
         db.execute("UPDATE server_audit SET at = ?", ("2020-01-01T00:00:00+00:00",))
-    assert not tidy_logs(store, Limits(activity_days=10_000))
-    assert tidy_logs(store, Limits(activity_entries=1)) == Tidied(activity=2)
-    assert tidy_logs(store, Limits(audit_days=10)) == Tidied(audit=1)
+    assert not tidy_logs(store, RetentionLimits(activity_days=10_000))
+    assert tidy_logs(store, RetentionLimits(activity_entries=1)) == Tidied(activity=2)
+    assert tidy_logs(store, RetentionLimits(audit_days=10)) == Tidied(audit=1)
     assert store.owes()

@@ -210,7 +210,7 @@ class CommandContext:
         return path
 
     def put_key_into_settings(self) -> None:
-        """From here on whoever gets the settings, a server for example, has the key of the pool with its address."""
+        """From here on the settings, which a server is given for example, have the key of the pool with its address."""
         self.settings = self.settings.model_copy(update={"pool": self.gallery_address})
 
     def make_folder(self) -> None:
@@ -248,7 +248,7 @@ class CommandContext:
         address = self.pool_address
         if isinstance(address, EncryptedFile) and not must_exist and not address.path.exists():
             self.console.note(
-                f"{address} is new and will be encrypted: whoever loses the key loses the pool. Keep a copy of the key"
+                f"{address} is new and will be encrypted: if you lose the key, you lose the pool. Keep a copy"
             )
         pool = open_pool(address, space, ids_path=self.ids_path, must_exist=must_exist)
         choose(pool, self.settings.search_choice())
@@ -425,7 +425,7 @@ def _option(name: str, setting: FieldInfo) -> Callable[[Command], Command]:
     flags = [f"--{dashed}/--no-{dashed}" if setting.annotation is bool else f"--{dashed}"]
     if name in _SHORT:
         flags.insert(0, _SHORT[name])
-    unset = setting.default_factory or setting.default in (None, (), False)
+    unset = setting.default_factory or setting.default in (None, (), False, "")
     default = "" if unset else f"  [{setting.default}]"
     repeated = setting.annotation == tuple[str, ...]
     return click.option(

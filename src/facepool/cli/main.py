@@ -24,15 +24,15 @@ COMMANDS = {
     "register": "Add a person, or a folder of people, to the pool.",
     "recognize": "Say who is in a camera's view, a video or pictures.",
     "group": "Group the faces of a folder of photos into people, without any name.",
-    "verify": "Say whether two pictures show one person.",
+    "verify": "Say whether two pictures show one person, or a picture somebody alive before a camera.",
     "serve": "Serve a page, a REST interface and CompreFace's, with live cameras.",
     "keys": "Make, list and remove the API keys of a server.",
     "unknown": "Who strangers were: list, show, name, add, ignore, split, join, delete, undo.",
     "suggestions": "Say yes or no to new views of people, which cameras proposed.",
-    "people": "List, show, rename, merge, remove, export, import, load and re-embed people.",
+    "people": "List, show, rename, merge, remove, export and import people; record their consent.",
     "sightings": "Who was seen, where faces are kept; say who it really was.",
-    "privacy": "Say all that is kept of a person, and where; let go of what is kept too long.",
-    "pool": "Back up and restore the pool, also while a server runs; index a large one.",
+    "privacy": "Say all that is kept of a person, and where; delete what is kept for too long.",
+    "pool": "Back up, restore, encrypt and divide the pool; index a large one.",
     "evaluate": "Measure error rates on pictures of known people.",
     "calibrate": "Measure the threshold that your own pool needs.",
     "models": "List, pull, verify, show and import networks.",
@@ -78,8 +78,8 @@ def cli(verbose: int) -> None:
     facepool register Ada                  register Ada with the camera
     facepool recognize                     recognize live
 
-    Exit codes: 0 done, 1 no match, 2 wrong usage, 3 input, 4 pool, 5 models, 6 device or display, 7 disk,
-    8 memory or open files, 130 interrupted with Ctrl-C, 143 and 129 by SIGTERM and SIGHUP.
+    Exit codes: 0 done, 1 no match or not all erased, 2 wrong usage, 3 input, 4 pool, 5 models, 6 device or
+    display, 7 disk, 8 memory or open files, 130 interrupted with Ctrl-C, 143 and 129 by SIGTERM and SIGHUP.
     """
     set_up_log(verbose)
 

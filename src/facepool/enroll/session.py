@@ -228,7 +228,7 @@ class EnrollmentSession:
             raise NotLive(
                 f"{self.name} was not registered",
                 why=f"{result.meaning} ({result.reason}, {result.steps_passed} of {result.steps} turns done)",
-                fix="Try again, slowly and in good light; add --partial for people who cannot turn far",
+                fix=f"{result.advice.capitalize()}. Add --partial for people who cannot turn far",
             )
         if self._scan.motion == "flat":
             raise NotLive(

@@ -268,7 +268,7 @@ def _key_needed(address: FileAddress) -> KeyNeeded:
 def _not_encrypted(address: FileAddress) -> PoolNotEncrypted:
     return PoolNotEncrypted(
         f"The pool {address} is not encrypted, and a key was given",
-        why="whoever gives a key expects that nobody reads the file without it",
+        why="with a key, nothing is to be kept that can be read without it",
         fix="Encrypt it: facepool pool encrypt; or use it without a key: no --key-file, no key_file in the settings, "
         "no FACEPOOL_KEY, no credential facepool-key",
     )

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -54,7 +54,6 @@ def convert(
     pool: FileAddress,
     key: PoolKey | None,
     *,
-    before_commit: Callable[[], None] = lambda: None,
     in_keyring: bool = False,
     report: Report = lambda _done, _total: None,
 ) -> int:
@@ -64,9 +63,7 @@ def convert(
 
     Args:
         pool: The file of its default collection, with its present key if it is encrypted.
-        key: The key afterwards; None: it is not encrypted then.
-        before_commit: Called when all copies are there, and nothing has changed yet: what it raises leaves the pool as
-            it is. The new key has to be on the disk when it returns.
+        key: The key afterwards, which has to be on the disk already; None: it is not encrypted then.
         in_keyring: Whether the new key waits in the keyring to become that of the pool.
         report: Is told how many files are copied, of how many.
 
@@ -91,7 +88,6 @@ def convert(
                     db = held.enter_context(_held(file if is_plain(file) else at(file, pool)))
                     _copy(db, file, key)
                     report(done + 1, len(files))
-                before_commit()
                 _commit(path, files, in_keyring=in_keyring)
             except BaseException:
                 if not journal_of(path).exists():

@@ -226,7 +226,7 @@ def write_key_file(path: Path, key: PoolKey, pool: Path) -> None:
     if os.path.lexists(path):
         raise KeyUnusable(f"The key file {path} cannot be made", why="it is there already", fix="Name another file")
     remark = f"facepool key {key.fingerprint} of {pool.absolute()}, made {datetime.now(UTC):%Y-%m-%d}"
-    lines = [f"# {remark.encode('ascii', 'replace').decode()}", "# Whoever loses it loses the pool.", key.text]
+    lines = [f"# {remark.encode('ascii', 'replace').decode()}", "# If you lose it, you lose the pool.", key.text]
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_new(path, "\n".join([*lines, ""]).encode(), PRIVATE)

@@ -26,10 +26,10 @@ def decrypted(file: EncryptedFile) -> Iterator[bytes]:
             what SQLite has cut off are not looked at.
 
     Raises:
-        ExtraMissing: ``facepool[server]``, which has what decrypts, is not installed.
+        ExtraMissing: ``facepool[encrypted]`` is not installed.
         OSError: It cannot be read.
     """
-    require("server")
+    require("encrypted")
     key = bytes.fromhex(file.key.text)
     yield from _pages(file.path, key, start=0, before=0)
     log = file.path.with_name(f"{file.path.name}-wal")

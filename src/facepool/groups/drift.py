@@ -78,7 +78,7 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
-class SeenFace:
+class SightedFace:
     """A face of a sighting that was named as the person.
 
     Attributes:
@@ -112,7 +112,7 @@ class Proposal:
             of it was only the moment's is not in it.
     """
 
-    face: SeenFace
+    face: SightedFace
     lack: Lack
     similarity: float
     sightings: int
@@ -164,7 +164,7 @@ class Core:
         """Whether a face shows what no enrolled template shows."""
         return self.similarity(embedding) < self._rule.novelty
 
-    def lack(self, face: SeenFace, now: datetime) -> Lack | None:
+    def lack(self, face: SightedFace, now: datetime) -> Lack | None:
         """What the person's templates lack that a face has; None: nothing, or it is not good enough."""
         rule = self._rule
         if not self.most_learned or face.quality < rule.min_quality or not self.holds(face.embedding):
@@ -238,7 +238,7 @@ def _same_pose(one: Pose | None, other: Pose | None, degrees: float) -> bool:
     return bool(np.hypot(one.yaw - other.yaw, one.pitch - other.pitch) <= degrees)
 
 
-def propose(core: Core, seen: Sequence[SeenFace], now: datetime, rule: LearnRule) -> Proposal | None:
+def propose(core: Core, seen: Sequence[SightedFace], now: datetime, rule: LearnRule) -> Proposal | None:
     """The face that is most worth a template, if any is: the best one of the look that was seen most often.
 
     Sightings of which some face does not match what was enrolled show two people, or nearly: nothing of them counts.
@@ -263,7 +263,7 @@ def propose(core: Core, seen: Sequence[SeenFace], now: datetime, rule: LearnRule
     return max(proposals, key=lambda one: (one.sightings, one.face.quality), default=None)
 
 
-def mean_look(faces: Sequence[SeenFace]) -> Floats:
+def mean_look(faces: Sequence[SightedFace]) -> Floats:
     """(D,) float32, L2 norm 1, the mean of some faces, at least one, each sighting counting once."""
     by_sighting: dict[str, list[Floats]] = {}
     for face in faces:
@@ -272,18 +272,18 @@ def mean_look(faces: Sequence[SeenFace]) -> Floats:
     return np.asarray(mean / np.linalg.norm(mean), np.float32)
 
 
-def sure_faces(core: Core, seen: Sequence[SeenFace]) -> list[SeenFace]:
+def sure_faces(core: Core, seen: Sequence[SightedFace]) -> list[SightedFace]:
     """Faces of sightings that show the person and nobody else."""
     doubtful = {face.sighting for face in seen if not core.matches(face.embedding)}
     return [face for face in seen if face.sighting not in doubtful]
 
 
-def look_of(face: SeenFace, seen: Sequence[SeenFace], core: Core) -> Floats:
+def look_of(face: SightedFace, seen: Sequence[SightedFace], core: Core) -> Floats:
     """(D,) the mean of a face and of all others that show the same look; see `Proposal`."""
     return mean_look(_of_one_look(face, sure_faces(core, seen), core))
 
 
-def _of_one_look(face: SeenFace, seen: Sequence[SeenFace], core: Core) -> list[SeenFace]:
+def _of_one_look(face: SightedFace, seen: Sequence[SightedFace], core: Core) -> list[SightedFace]:
     """A face and all others that show the same look: new ones, more like each other than like what was enrolled."""
     own = core.similarity(face.embedding)
     others = [

@@ -18,7 +18,7 @@ from facepool.errors import PoolChanged, SuggestionOutdated, UnknownSuggestion
 from facepool.gallery import Gallery
 from facepool.gallery.notices import Action
 from facepool.gallery.sightings import JournalEntry, Suggestion
-from facepool.groups.drift import Core, Lack, LearnRule, Proposal, SeenFace, View, look_of, propose
+from facepool.groups.drift import Core, Lack, LearnRule, Proposal, SightedFace, View, look_of, propose
 from facepool.models.catalog import FmrCurve
 from facepool.recognize.decide import Criteria, decide
 from facepool.search import Search
@@ -249,7 +249,7 @@ class Learning:
         threshold = self._policy.identification(gallery.size().templates, gallery.calibration())
         return Core([_view(template) for template in templates], self._curve, threshold.value, self._rule)
 
-    def _seen_of(self, gallery: Gallery, person: str) -> list[SeenFace]:
+    def _seen_of(self, gallery: Gallery, person: str) -> list[SightedFace]:
         """The faces of the person's sightings that are kept."""
         sightings = gallery.inbox.sightings(person=person, limit=_LOOKED_AT)
         faces = gallery.inbox.faces([sighting.id for sighting in sightings])
@@ -344,10 +344,10 @@ def _view(template: Template) -> View:
     return View(sample.embedding, sample.pose, made, learned=bool(sample.learned_from))
 
 
-def _seen(sighting: Sighting, faces: SightedFaces) -> list[SeenFace]:
+def _seen(sighting: Sighting, faces: SightedFaces) -> list[SightedFace]:
     since = datetime.fromisoformat(sighting.since)
     return [
-        SeenFace(face_id, sighting.id, since, faces.embeddings[row], float(faces.qualities[row]), faces.poses[row])
+        SightedFace(face_id, sighting.id, since, faces.embeddings[row], float(faces.qualities[row]), faces.poses[row])
         for row, face_id in enumerate(faces.ids)
     ]
 
@@ -359,7 +359,7 @@ def _suggested(gallery: Gallery, suggestions: Sequence[Suggestion]) -> list[Floa
     return [found.embeddings[found.ids.index(one.face_id)] for one, found in kept if one.face_id in found.ids]
 
 
-def _without_known_looks(core: Core, seen: Sequence[SeenFace], known: Sequence[Floats]) -> list[SeenFace]:
+def _without_known_looks(core: Core, seen: Sequence[SightedFace], known: Sequence[Floats]) -> list[SightedFace]:
     """The same faces; those of a look that was suggested before are none to propose, and still say who was there."""
     return [replace(face, quality=0.0) if core.is_like_any(face.embedding, known) else face for face in seen]
 

@@ -5,7 +5,7 @@ each direction that is asked, and back in between. It is one face from the first
 Whoever clearly turns elsewhere has failed: a film that runs through all directions does.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -18,6 +18,7 @@ from facepool.faces.framing import FRAMING_HINTS, FramingFlaw, find_face, stays
 from facepool.faces.quality import QualityPolicy
 from facepool.liveness.challenge import Challenge, Step
 from facepool.liveness.flat import NosePlace, NoseTrack, Parallax, Relief, parallax_of, typical
+from facepool.liveness.way import Sight, Way
 from facepool.types import Floats, Hint, Pose, one_line
 
 Method = Literal["challenge", "challenge_partial"]
@@ -31,6 +32,7 @@ LivenessReason = Literal[
     "several_faces",
     "another_face",
     "cut",
+    "few_pictures",
     "interrupted",
     "not_the_person",
 ]
@@ -49,18 +51,32 @@ MEANINGS: Mapping[LivenessReason, str] = {
     "several_faces": "there was more than one face",
     "another_face": "the face became that of somebody else",
     "cut": "the face jumped, as when a film is cut or pictures are changed",
+    "few_pictures": "too few pictures came to see how the head turned",
     "interrupted": "pictures stopped coming",
     "not_the_person": "it is not the person who was to be checked",
 }
 """One phrase for people."""
+ADVICE: Mapping[LivenessReason, str] = {
+    "flat": "be there yourself, not in a picture, and turn the head alone, a little further",
+    "not_enough_motion": "turn the head further",
+    "wrong_direction": "turn from the middle straight to where it is said, and come back the same way",
+    "too_slow": "turn as soon as it is said, and hold it there; a partial check asks for less and leaves more time",
+    "no_face": "keep the whole face in the picture, in good light",
+    "several_faces": "be alone before the camera",
+    "another_face": "stay until the end, in good light, and let nobody else into the picture",
+    "cut": "turn more slowly, and stay before the camera until the end",
+    "few_pictures": "take two seconds for each turn; more light, fewer programs and a better network help",
+    "interrupted": "see that the camera and the network work",
+    "not_the_person": "have that person do it, or compare with a clearer photo",
+}
+"""What to do about it in the next attempt, for people; nothing for ``live``."""
 
 # A turn that is enough, in clear turns, for those who can and for those who cannot turn as far. What follows is in such
 # turns: how far back is straight ahead, how far elsewhere is elsewhere, and how far is still when it all begins.
 _TURN, _PARTIAL_TURN = 1.0, 0.75
 _BACK, _ASTRAY, _STILL = 0.5, 1.5, 0.6
-# A head is seen on its way: two frames in a row have no more than this share of a turn between them. Pictures that are
-# shown one after the other have all of it. So many times somebody may be too quick to be seen.
-_LEAP, _LEAPS = 0.7, 3
+# So many turns of which the way was not seen end it: jumps that no head makes, and all together.
+_JUMPS, _UNSEEN = 3, 5
 # Degrees around the ring: so far from what is asked still counts, and from there on it is somewhere else.
 _TOLERANCE_DEG, _ELSEWHERE_DEG = 30.0, 60.0
 # A turn counts when it is held for so long.
@@ -70,6 +86,8 @@ _HOLD_S = 0.25
 _STEADY_S, _STEADY_FRAMES = 0.6, 4
 _STRAIGHT_DEG = (20.0, 40.0, 20.0)
 _FIND_LIMIT_S, _BACK_LIMIT_S = 20.0, 8.0
+# Fewer frames a second than this are to blame for time that was up.
+_FEW_A_SECOND = 2.5
 # A face may be gone, or another's, or have company for so long, and frames may lie so far apart.
 _GONE_S = 0.7
 _STRANGERS = 3
@@ -142,6 +160,11 @@ class LivenessResult:
         """Why, as a phrase for people."""
         return MEANINGS[self.reason]
 
+    @property
+    def advice(self) -> str:
+        """What to do in the next attempt, as a phrase for people; empty where it passed."""
+        return ADVICE.get(self.reason, "")
+
     def refused(self, reason: LivenessReason) -> "LivenessResult":
         """The same, but not passed, for example because it is not the person whom the check was about."""
         return replace(self, passed=False, reason=reason)
@@ -188,7 +211,8 @@ class LivenessStep:
 
 def longest_s(challenge: Challenge) -> float:
     """How many seconds a challenge may take, from the first frame to the result."""
-    return _FIND_LIMIT_S + sum(step.limit_s + _BACK_LIMIT_S for step in challenge.steps)
+    turns_s = [step.limit_s + _BACK_LIMIT_S for step in challenge.steps]
+    return _FIND_LIMIT_S + sum(turns_s) + (_UNSEEN - 1) * max(turns_s)
 
 
 class LivenessSession:
@@ -224,10 +248,11 @@ class LivenessSession:
         self._held = ""
         self._phase: Phase = "straight"
         self._phase_since_s = 0.0
-        self._astray = self._too_quick = False
-        self._leap = self._peak = 0.0
-        self._leaps = 0
-        self._before: Parallax | None = None
+        self._astray = False
+        self._way = Way(_BACK)
+        self._sight: Sight = "seen"
+        self._unseen = Counter[Sight]()
+        self._frames = 0
         self._passed = 0
         self._is_straight = False
         self._passive: list[float] = []
@@ -282,7 +307,7 @@ class LivenessSession:
         if parallax is None or now is None:
             self._held = ""
             return self._step(Hint("hold_upright", "keep your head upright"), row, None)
-        self._see_the_way(now)
+        self._way.add(now)
         self._follow(face, parallax)
         return self._step(None, row, parallax.turn)
 
@@ -318,15 +343,21 @@ class LivenessSession:
         elif time_s - self._time_s > _SILENT_S:
             self._end("interrupted")
             return False
+        else:
+            self._way.wait(time_s - self._time_s)
         self._time_s = max(self._time_s, time_s)
+        self._frames += 1
         if self._seconds_left() <= 0:
             self._end(self._out_of_time())
         return self.result is None
 
     def _out_of_time(self) -> LivenessReason:
-        if self._reference is None:
-            return "no_face" if self._last is None else "too_slow"
-        return "flat" if self._relief.judge().verdict == "flat" else "too_slow"
+        if self._reference is None and self._last is None:
+            return "no_face"
+        if self._reference is not None and self._relief.judge().verdict == "flat":
+            return "flat"
+        few = self._frames < _FEW_A_SECOND * (self._time_s - (self._started_s or 0.0))
+        return "few_pictures" if few else "too_slow"
 
     def _miss(self, flaw: FramingFlaw) -> None:
         self._held, self._is_straight = "", False
@@ -378,13 +409,6 @@ class LivenessSession:
         self._known.append(np.asarray(mean / np.linalg.norm(mean), np.float32))
         self._enter("turn")
 
-    def _see_the_way(self, now: Parallax) -> None:
-        """Take how far a turn went, and the longest leap in it."""
-        leap = 0.0 if self._before is None else float(np.linalg.norm(now.moved - self._before.moved))
-        away = now.turn.reach > _BACK
-        self._leap, self._peak = (max(self._leap, leap), max(self._peak, now.turn.reach)) if away else (0.0, 0.0)
-        self._before = now
-
     def _follow(self, face: SeenFace, parallax: Parallax) -> None:
         turn = parallax.turn
         self._is_straight = turn.reach <= _BACK
@@ -403,12 +427,9 @@ class LivenessSession:
             self._arrive(face)
 
     def _arrive(self, face: SeenFace) -> None:
-        self._too_quick = self._leap > _LEAP * self._peak
-        if self._too_quick:
-            self._leaps += 1
-            self._enter("back")
-            if self._leaps >= _LEAPS:
-                self._end("cut")
+        self._sight = self._way.judge()
+        if self._sight != "seen":
+            self._let_turn_again(self._sight)
             return
         self._known.append(face.embedding)
         self._passed += 1
@@ -416,6 +437,15 @@ class LivenessSession:
             self._judge()
         else:
             self._enter("back")
+
+    def _let_turn_again(self, sight: Sight) -> None:
+        """The way of a turn was not seen: it does not count. Who turns more slowly is seen."""
+        self._unseen[sight] += 1
+        self._enter("back")
+        if self._unseen["jump"] >= _JUMPS:
+            self._end("cut")
+        elif self._unseen.total() >= _UNSEEN:
+            self._end("few_pictures")
 
     def _holds(self, what: str, *, holds: bool) -> bool:
         """Whether something has been so for long enough."""
@@ -468,7 +498,7 @@ class LivenessSession:
     def _step(self, hint: Hint | None, row: int | None, turn: HeadTurn | None) -> LivenessStep:
         steps = len(self.challenge.steps)
         if self.result is not None:
-            hint = Hint("live" if self.result.passed else "not_live", self.result.meaning)
+            hint = _last_words(self.result)
         return LivenessStep(
             phase=self._phase,
             hint=hint or self._usual_hint(turn),
@@ -485,8 +515,10 @@ class LivenessSession:
     def _usual_hint(self, turn: HeadTurn | None) -> Hint:
         if self._phase == "straight":
             return Hint("keep_looking_straight", "look straight at the camera")
-        if self._phase == "back" and self._too_quick:
+        if self._phase == "back" and self._sight == "jump":
             return Hint("more_slowly", "back to the middle, and more slowly")
+        if self._phase == "back" and self._sight == "few_pictures":
+            return Hint("few_pictures", "back to the middle; pictures come slowly, so take two seconds for the turn")
         if self._phase == "back":
             return Hint("back_to_the_middle", "and back, straight at the camera")
         way, angle_deg = self._asked.direction, self._asked.angle_deg
@@ -495,6 +527,12 @@ class LivenessSession:
         if apart(turn.angle_deg, angle_deg) <= _TOLERANCE_DEG:
             return Hint("turn_further", f"a little further {way}" if turn.reach < 1 else "hold it there", angle_deg)
         return Hint("turn_towards", f"more {_correction(turn, angle_deg)}", angle_deg)
+
+
+def _last_words(result: LivenessResult) -> Hint:
+    if result.passed:
+        return Hint("live", result.meaning)
+    return Hint("not_live", f"{result.meaning}; {result.advice}")
 
 
 def _is_still(place: NosePlace, before: NosePlace) -> bool:

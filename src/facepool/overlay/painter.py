@@ -426,6 +426,11 @@ def outcome_words(result: LivenessResult) -> str:
     return f"{'Passed' if result.passed else 'Not passed'}: {result.meaning}{weaker}"
 
 
+def advice_words(result: LivenessResult) -> str:
+    """What to do about it: ``Next time: turn the head further``; empty where it passed."""
+    return f"Next time: {result.advice}" if result.advice else ""
+
+
 def _label(detections: Detections, row: int, decision: Decision) -> Label:
     if decision.reason == "not_live":
         return Label(_edges(detections, row), "not shown to be alive", shorter=("alive?", ""))

@@ -20,7 +20,7 @@ from facepool.privacy.traces import MarkKind, Marks, mentions_of, traces_in
 _TRIES = 5
 _PAUSE_S = 1.0
 
-Outcome = Literal["gone", "left", "stays", "mentioned", "unknown"]
+Outcome = Literal["gone", "left", "stays", "mentioned", "skipped", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,8 @@ class Finding:
         what: Was looked for.
         place: Where.
         outcome: ``gone``; ``left``: something is still there; ``stays``: the proof of the erasure; ``mentioned``: the
-            name is a part of what is kept of others; ``unknown``: it could not be looked at.
+            name is a part of what is kept of others; ``skipped``: a name too short to be looked for; ``unknown``: it
+            could not be looked at.
         detail: More of it, in words.
         is_of_bytes: Whether the bytes of a file were read, and not what its tables say.
     """
@@ -75,7 +76,7 @@ def findings_of(report: PrivacyReport, pool: PoolAddress, marks: Marks) -> list[
     found += [_of_bytes(file, key_of(pool), marks) for file in files_beside(path) if str(file) not in known]
     if not marks.is_name_long_enough:
         detail = "it is too short to be told from chance, so files were searched for the rest only"
-        found.append(Finding("bytes of the name", str(path.parent), "stays", detail))
+        found.append(Finding("bytes of the name", str(path.parent), "skipped", detail))
     return found
 
 

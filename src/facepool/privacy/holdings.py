@@ -31,7 +31,7 @@ HoldingKind = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RetentionLimits:
     """How long something is kept that goes by itself; the defaults are those of the settings.
 
     Attributes:
@@ -149,7 +149,7 @@ def holding(
     kind: HoldingKind,
     place: object,
     count: int | None,
-    limits: Limits,
+    limits: RetentionLimits,
     *,
     detail: str = "",
     since: str | None = "",

@@ -18,7 +18,7 @@ from facepool.gallery.keys import is_plain, looks_encrypted
 from facepool.gallery.notices import logs_beside
 from facepool.gallery.schema import APPLICATION_ID, copies_of, uuid_bytes, version_of
 from facepool.groups.shelf import FILE_NAME
-from facepool.privacy.holdings import Holding, HoldingKind, Limits, holding
+from facepool.privacy.holdings import Holding, HoldingKind, RetentionLimits, holding
 
 _SQLITE = b"SQLite format 3\0"
 _HEAD_BYTES = 100
@@ -45,7 +45,7 @@ class Somebody:
 
 
 def held_in_files(
-    pool: PoolAddress, person: Somebody, also: Collection[Path], limits: Limits, *, whole_paths: bool = True
+    pool: PoolAddress, person: Somebody, also: Collection[Path], limits: RetentionLimits, *, whole_paths: bool = True
 ) -> list[Holding]:
     """What files beside a pool, and in other folders, have of somebody.
 
@@ -138,7 +138,7 @@ def _kind_of(file: Path, *, has_key: bool) -> HoldingKind | None:
     return "backup" if has_key and file.suffix in _SUFFIXES and looks_encrypted(file) else None
 
 
-def _index(path: Path, place: Path, limits: Limits) -> Holding:
+def _index(path: Path, place: Path, limits: RetentionLimits) -> Holding:
     count = sum(image.exists() for image in (image_of(path), unfinished_image_of(path)))
     return holding("index", place, count, limits)
 
@@ -155,7 +155,9 @@ def _unfinished(pool: Path) -> list[Path]:
     return []
 
 
-def _look_into(kind: HoldingKind, address: FileAddress, place: Path, person: Somebody, limits: Limits) -> Holding:
+def _look_into(
+    kind: HoldingKind, address: FileAddress, place: Path, person: Somebody, limits: RetentionLimits
+) -> Holding:
     """What a file has of somebody; that it could not be found out is said, and counts as kept."""
     file = path_of(address)
     if file.name.endswith(_LOGS):

@@ -11,7 +11,7 @@ from pathlib import Path
 from facepool.errors import FacepoolError
 from facepool.gallery import Gallery, SqlGallery, find_name, open_pool
 from facepool.gallery.address import PoolAddress, PostgresAddress
-from facepool.privacy.holdings import Holding, Limits, holding
+from facepool.privacy.holdings import Holding, RetentionLimits, holding
 from facepool.privacy.places import Somebody, held_in_files
 from facepool.privacy.tables import held_in_tables
 
@@ -63,7 +63,7 @@ def privacy_report(
     also: Collection[Path] = (),
     collections: Sequence[tuple[str, PoolAddress]] = (),
     more: Sequence[Holding] = (),
-    limits: Limits = Limits(),  # noqa: B008 -- it never changes
+    limits: RetentionLimits = RetentionLimits(),  # noqa: B008 -- it never changes
     whole_paths: bool = True,
 ) -> PrivacyReport:
     """Find out what is kept of somebody, who may be gone from the pool.
@@ -98,7 +98,7 @@ def privacy_report(
     return PrivacyReport(name, known.id if known else "", (*tables, *more, *files, *others), elsewhere)
 
 
-def _in_collection(label: str, address: PoolAddress, name: str, limits: Limits) -> Holding:
+def _in_collection(label: str, address: PoolAddress, name: str, limits: RetentionLimits) -> Holding:
     place = f"collection {label}"
     try:
         with open_pool(address, must_exist=True) as gallery:

@@ -6,7 +6,7 @@ from typing import Any
 from facepool.gallery.database import Database
 from facepool.gallery.rows import find_person
 from facepool.gallery.schema import uuid_bytes
-from facepool.privacy.holdings import Holding, HoldingKind, Limits, holding
+from facepool.privacy.holdings import Holding, HoldingKind, RetentionLimits, holding
 
 _NOBODY = -1
 _COUNTS: dict[HoldingKind, str] = {
@@ -36,7 +36,7 @@ _UNDO = "SELECT count(*), min(at), max(at) FROM journal WHERE content LIKE ?"
 _NOTICES = "SELECT count(*), min(at), max(at) FROM notices WHERE person = ? OR person_id = ? OR detail = ?"
 
 
-def held_in_tables(db: Database, place: object, name: str, person_id: str, limits: Limits) -> list[Holding]:
+def held_in_tables(db: Database, place: object, name: str, person_id: str, limits: RetentionLimits) -> list[Holding]:
     """All that the tables of a pool have of somebody.
 
     Args:
@@ -71,12 +71,12 @@ def _row_of(db: Database, name: str, person_id: str) -> int:
     return _NOBODY if found is None else found
 
 
-def _person(db: Database, place: object, row: int, limits: Limits) -> Holding:
+def _person(db: Database, place: object, row: int, limits: RetentionLimits) -> Holding:
     (count,) = db.execute("SELECT count(*) FROM persons WHERE id = ?", (row,)).fetchone()
     return holding("person", place, int(count), limits)
 
 
-def _details(db: Database, place: object, row: int, limits: Limits) -> Holding:
+def _details(db: Database, place: object, row: int, limits: RetentionLimits) -> Holding:
     said: Any = db.execute("SELECT notes != '', external_id != '' FROM persons WHERE id = ?", (row,)).fetchone()
     notes, external_id = said or (False, False)
     (tags,) = db.execute("SELECT count(*) FROM tags WHERE person_id = ?", (row,)).fetchone()

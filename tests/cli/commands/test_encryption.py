@@ -53,8 +53,8 @@ def test_the_warning_comes_before_anything_is_done(
     monkeypatch.setattr("click.confirm", refuse)
     refused = here("pool", "encrypt", "--key-file", key)
     assert refused.code != 0
-    assert "Whoever loses the key loses the pool" in refused.err
-    assert refused.err.index("Whoever loses") < refused.err.index("nothing was encrypted")
+    assert "If you lose the key, you lose the pool" in refused.err
+    assert refused.err.index("If you lose") < refused.err.index("nothing was encrypted")
     assert not key.exists()
     assert is_plain(facepool.pool)
     assert "say" in here("pool", "encrypt", "--yes").error.lower()

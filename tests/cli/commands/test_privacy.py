@@ -12,6 +12,7 @@ from facepool.gallery import SqliteGallery
 from facepool.gallery.address import EncryptedFile, PoolAddress, PostgresAddress
 from facepool.gallery.backup import back_up
 from facepool.gallery.keys import write_key_file
+from facepool.gallery.notices import logs_beside
 from facepool.types import Consent, Sample
 from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
@@ -69,13 +70,13 @@ def kinds(record: dict[str, object]) -> dict[str, object]:
 
 
 @pytest.mark.usefixtures("store")
-def test_all_that_is_kept_of_somebody_is_told_also_what_a_server_has(pool: Here) -> None:
+def test_all_that_is_kept_of_somebody_is_told_also_what_a_server_has(pool: Here, place: PoolAddress) -> None:
     (record,) = pool("privacy", "report", "Ada Lovelace", "--json").records
     told = kinds(record)
     assert told == {"person": 1, "consents": 1, "templates": 1, "activity": 1, "visits": 1, "audit": 1}
     table = pool("privacy", "report", "Ada Lovelace", "--keep-audit", "365")
     assert "365 days at most" in table.out
-    assert "pool.server.db" in table.out
+    assert str(logs_beside(place)) in table.out
     assert "webhooks" in table.err
     assert "[person_unknown]" in pool("privacy", "report", "Ada Lovelac").error
 
@@ -116,7 +117,8 @@ def test_what_was_kept_for_long_enough_goes_when_it_is_asked_for(pool: Here, sto
         {"sightings": 0, "activity": 0, "audit": 0}
     ]
     told = pool("privacy", "tidy", "--keep-audit", "50")
-    assert told.out == "0 sightings, 1 entry of who was seen and 1 entry of the audit log went\n"
+    assert told.out == "Deleted: 0 sightings, 1 entry of who was seen, 1 entry of the audit log\n"
+    assert "0 entries of who was seen" in pool("privacy", "tidy").out
     assert store.read("SELECT count(*) FROM server_activity") == [(0,)]
 
 

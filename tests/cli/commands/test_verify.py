@@ -61,7 +61,7 @@ def test_the_largest_of_several_faces_is_compared_and_reported(crowd: Commands, 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["a.jpg"], "Missing argument 'PICTURE_B'"),
+        (["a.jpg"], "Name a second picture, or a camera with --live"),
         (["a.jpg", "b.jpg", "--partial"], "--partial cannot be used with two pictures"),
         (["a.jpg", "b.jpg", "--headless"], "--headless cannot be used with two pictures"),
     ],

@@ -45,18 +45,23 @@ class Clock:
 
 
 class Person:
-    """Somebody who does what they are told, a little at a time."""
+    """Somebody who does what they are told, a little at a time, and more slowly when they are told that."""
 
     def __init__(self, head: Head | None = None, *, far: float = 1.0) -> None:
         self.head = head or Head()
         self.far = far
         self._at = (0.0, 0.0)
+        self._step_deg = STEP_DEG
 
     def next(self, told: dict[str, Any] | None) -> Head:
-        angle = (told or {}).get("hint", {}).get("angle_deg")
+        hint = (told or {}).get("hint", {})
+        angle = hint.get("angle_deg")
+        if hint.get("code") in ("more_slowly", "few_pictures"):
+            self._step_deg = STEP_DEG / 2
         to = turned(angle, self.far) if angle is not None else (0.0, 0.0)
         self._at = tuple(
-            here + max(-STEP_DEG, min(STEP_DEG, there - here)) for here, there in zip(self._at, to, strict=True)
+            here + max(-self._step_deg, min(self._step_deg, there - here))
+            for here, there in zip(self._at, to, strict=True)
         )  # type: ignore[assignment]
         return replace(self.head, yaw=self._at[0], pitch=self._at[1])
 
@@ -496,7 +501,7 @@ def test_abandoned_checks_are_forgotten(web: TestClient, analyzer: FakeScanAnaly
     assert problem(web.post("/v1/liveness", json={})) == (429, "rate_limited")
     clock.now_s += 200
     assert problem(posters[0].post(Head(), after_s=0)) == (409, "liveness_over")
-    assert web.post("/v1/liveness", json={}).status_code == 201
+    assert web.post("/v1/liveness").status_code == 201  # without a body: the usual check
     assert len(services_of(web).liveness._posted) == 1
 
 

@@ -27,7 +27,7 @@ from facepool.gallery.keys import (
 from facepool.gallery.notices import logs_beside
 
 _WARNING = (
-    "Whoever loses the key loses the pool: without it nobody can read one name or face any more, neither you nor the "
+    "If you lose the key, you lose the pool: without it nobody can read one name or face any more, neither you nor the "
     "authors of facepool. Keep a copy of the key in another place, not where the backups of the pool are."
 )
 _yes = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
@@ -46,8 +46,8 @@ def encrypt(context: CommandContext, in_keyring: bool, yes: bool) -> None:
     facepool pool encrypt --keyring                      keeps it in the keyring of the system
     facepool recognize 0 --key-file ~/facepool.key       from then on
 
-    Whoever loses the key loses the pool. The key is 256 random bits, in a file that only you may read; put key_file in
-    the settings file to name it once. A service of systemd takes it from the credential facepool-key, and the
+    If you lose the key, you lose the pool. The key is 256 random bits, in a file that only you may read; put key_file
+    in the settings file to name it once. A service of systemd takes it from the credential facepool-key, and the
     environment has FACEPOOL_KEY last.
 
     Nobody may have the pool open meanwhile. It is converted as a whole or not at all: what is interrupted goes on with
@@ -107,7 +107,7 @@ def decrypt(context: CommandContext, yes: bool) -> None:
     Keep the key as long as you keep backups that were made before.
     """
     address = _encrypted(context)
-    _ask(f"Decrypt {address}, so that whoever has the file can read it?", "decrypted", yes=yes)
+    _ask(f"Decrypt {address}, so that anybody who has the file can read it?", "decrypted", yes=yes)
     with context.console.measuring("Decrypting") as report:
         count = convert(address, None, report=report)
     _move_logins(context, address.path)
@@ -131,8 +131,8 @@ def rekey(context: CommandContext, new_key_file: Path | None, in_keyring: bool, 
     facepool pool rekey --key-file old.key --new-key-file new.key
     facepool pool rekey --keyring
 
-    Whoever had the old key and a copy of the pool can still read that copy. Backups that were made before need the old
-    key: keep it as long as you keep them. The keyring keeps it, too.
+    Somebody who had the old key and a copy of the pool can still read that copy. Backups that were made before need the
+    old key: keep it as long as you keep them. The keyring keeps it, too.
     """
     address = _encrypted(context)
     path = address.path
@@ -218,7 +218,7 @@ def _warn(context: CommandContext, path: Path, key_file: Path | None) -> None:
     note = context.console.note
     note(_WARNING)
     if key_file is not None and key_file.absolute().parent == path.absolute().parent:
-        note(f"The key would lie beside the pool, in {path.parent}: whoever takes that folder, or its backup, has both")
+        note(f"The key would lie beside the pool, in {path.parent}: a thief of that folder, or of its backup, has both")
     if path.exists():
         needed, free = room_needed(path)
         if needed > free:

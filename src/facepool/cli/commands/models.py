@@ -128,6 +128,9 @@ def import_model(context: CommandContext, description: Path) -> None:
     channel_order = "rgb"
     mean = 127.5
     scale = 127.5
+
+    A network of task "pad" says of one picture whether a face looks alive: an opinion beside the result, which decides
+    nothing. Its table is [pad], with crop_scale = 2.7, for example; see docs/liveness.md.
     """
     entry = context.store().import_model(description)
     context.console.say(f"{entry.name} imported; {_use_of(entry)}", "good")

@@ -169,7 +169,7 @@ def consent(context: CommandContext, name: str, text: str | None, given: str, me
     with context.changing_pool() as pool:
         kept = pool.record_consent(name, agreed)
     context.console.emit(consent_record(kept))
-    context.console.say(f"It is recorded that {name} agreed on {kept.given_at}", "good")
+    context.console.say(f"It is recorded that {name} agreed, {wall_clock(kept.given_at)}", "good")
 
 
 @people.command()

@@ -46,7 +46,13 @@ _MOST_SHOWN = 20
 
 @click.group()
 def pool() -> None:
-    """The pool as a whole: backups that are made and restored while a server runs, and the index of a large one."""
+    """Back up, restore, encrypt and divide the pool, and index a large one.
+
+    \b
+    facepool pool backup /backup/pool.db                 also while a server runs
+    facepool pool encrypt --key-file ~/facepool.key      so that a stolen disk or backup tells nothing
+    facepool pool collections list                       several groups of people, apart from each other
+    """
 
 
 pool.add_command(collections)
@@ -92,7 +98,8 @@ def backup_pool(context: CommandContext, file: Path, force: bool, other_key_file
             contents = back_up(_in_sql(gallery), target, replace=force, report=report)
         record = {"backup": str(target), **_record(contents), "bytes": path_of(target).stat().st_size}
         console.emit({**record, "collection": name})
-        console.say(f"{_told(contents)}{_of(name, files)} copied to {target}", "good")
+        how = ", encrypted" if key_of(target) is not None else ""
+        console.say(f"{_told(contents)}{_of(name, files)} copied to {target}{how}", "good")
     _tell_of_others(context, files, "Not copied")
     if left := [name for name in collections_in(file) if name not in files]:
         console.note(

@@ -17,7 +17,7 @@ also_option = click.option(
     "--also",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Folder or file to look into, too: of backups, or of photos that were grouped; may be said several times.",
+    help="Folder or file to look into, too: of backups, or of photos that were grouped; may be repeated.",
 )
 
 
@@ -29,7 +29,7 @@ def privacy() -> None:
     facepool privacy report Ada                    all that is kept of Ada: what, where, until when, what removes it
     facepool privacy report Ada --also backups/    in backups and photo libraries of that folder, too
     facepool people remove Ada --verify            erase Ada, then look whether all of it is gone
-    facepool privacy tidy                          let go of what is kept for longer than the settings say
+    facepool privacy tidy                          delete what is kept for longer than the settings say
     """
 
 
@@ -63,7 +63,7 @@ def report(context: CommandContext, name: str, also: tuple[Path, ...]) -> None:
 @settings_options("pool", *_INBOX, *KEEPING_LOGS)
 @json_option
 def tidy(context: CommandContext) -> None:
-    """Let go, now, of what is kept for longer than the settings say: who was seen, and the logs of a server.
+    """Delete, now, what is kept for longer than the settings say: who was seen, and the logs of a server.
 
     \b
     facepool privacy tidy
@@ -75,8 +75,9 @@ def tidy(context: CommandContext) -> None:
         sightings = pool.inbox.expire(context.settings.keep_options().bounds) if pool.keeps_images else 0
         activity, audit = _tidy_logs(context, pool)
     context.console.emit({"sightings": sightings, "activity": activity, "audit": audit})
-    went = f"{counted(sightings, 'sighting')}, {counted(activity, 'entry')} of who was seen and "
-    context.console.say(f"{went}{counted(audit, 'entry')} of the audit log went", "good")
+    seen, done = (counted(number, "entry", "entries") for number in (activity, audit))
+    said = f"Deleted: {counted(sightings, 'sighting')}, {seen} of who was seen, {done} of the audit log"
+    context.console.say(said, "good")
 
 
 def _tidy_logs(context: CommandContext, pool: Pool) -> tuple[int, int]:
@@ -85,5 +86,5 @@ def _tidy_logs(context: CommandContext, pool: Pool) -> tuple[int, int]:
     extras.require("server")
     from facepool.web.services.retention import tidy_beside  # noqa: PLC0415 -- only where there was a server
 
-    tidied = tidy_beside(pool.address, context.settings.limits())
+    tidied = tidy_beside(pool.address, context.settings.retention_limits())
     return tidied.activity, tidied.audit

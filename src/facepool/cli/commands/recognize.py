@@ -34,11 +34,13 @@ from facepool.files import storage_errors
 from facepool.gallery import Pool, open_pool
 from facepool.groups.keeper import SightingKeeper, UnknownReturned
 from facepool.groups.learn import Learning, Suggested, Suggester, Why
+from facepool.liveness.session import LivenessResult
 from facepool.overlay import (
     Canvas,
     Painter,
     PresencePanel,
     Present,
+    advice_words,
     challenge_labels,
     label_of,
     live_labels,
@@ -413,6 +415,10 @@ def _recognize_moving(
         end()
 
 
+def _ended_words(result: LivenessResult) -> str:
+    return ". ".join(filter(None, (outcome_words(result), advice_words(result))))
+
+
 class Asked:
     """Says what faces are asked to do to show that they are alive, each thing once, and what came of it."""
 
@@ -422,7 +428,9 @@ class Asked:
     def update(self, view: LiveView) -> list[str]:
         """Take in one frame; a line for each thing that is new."""
         lines = [
-            f"Face {event.track}: {outcome_words(event.liveness)}"
+            ". ".join(
+                filter(None, (f"Face {event.track}: {outcome_words(event.liveness)}", advice_words(event.liveness)))
+            )
             for event in view.events
             if event.kind == "challenged" and event.liveness is not None
         ]

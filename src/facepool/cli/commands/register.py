@@ -134,7 +134,7 @@ class LeftOut:
 @click.option(
     "--live",
     is_flag=True,
-    help="First ask to look here and there, in an order that nobody can foresee; with --partial less, which is weaker.",
+    help="First ask to look in three random directions, and refuse flat pictures; --partial is weaker.",
 )
 @click.option("--appearance", default="", metavar="NAME", help="Another look of the person, for example glasses.")
 @click.option(
@@ -179,7 +179,7 @@ def register(
     facepool register Ada                            with the camera: look straight ahead, then around
     facepool register Ada -s ada.mp4                 from a video in which Ada looks around
     facepool register Ada --partial                  as far as Ada can turn
-    facepool register Ada --live                     only after Ada has shown to be there, and no picture of her
+    facepool register Ada --live                     only after Ada has shown that she is there; no picture of her
     facepool register Ada --appearance glasses       a second look of the same person
     facepool register Ada ada1.jpg ada2.jpg          from pictures
     facepool register -s people/                     everybody in people/NAME/*.jpg and people/NAME.jpg
@@ -190,8 +190,8 @@ def register(
     Ctrl-C saves nothing. People of the pool who look alike are shown before saving: you say whether they are the same
     person.
 
-    A flat picture that is scanned instead of a head is told of, and with --live refused. A mask, a face that is
-    swapped in the camera's picture, and a film made to measure while the challenge runs are beyond what that can tell.
+    If a flat picture is scanned instead of a head, the report says so; with --live it is refused. It does not tell
+    masks, a face that is swapped in the camera's picture, or films that are made or chosen while it runs.
 
     Of pictures, only views that differ from what is stored of the person are kept. A picture with two faces is not
     stored, nor is a face that belongs to somebody else.

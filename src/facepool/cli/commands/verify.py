@@ -12,7 +12,7 @@ from facepool.cli.ui.sources import Sources, note_turned
 from facepool.cli.ui.viewer import Viewer
 from facepool.errors import ConfigError
 from facepool.faces.analyze import Faces
-from facepool.overlay import Painter, outcome_words
+from facepool.overlay import Painter, advice_words, outcome_words
 from facepool.recognize.verify import LiveVerification, LiveVerifier
 from facepool.recognize.verify import verify as compare
 from facepool.records import Record, liveness_record, rounded
@@ -30,28 +30,28 @@ PASSIVE_MEANING = "1 looks alive, 0 like a picture of a face: an opinion, often 
 @click.option(
     "--live",
     is_flag=True,
-    help="Compare with whoever is before a camera, once they have shown that they are alive: they are asked to look in "
+    help="Compare with the person before a camera, once they have shown that they are alive: they are asked to look in "
     "three random directions.",
 )
-@click.option("--partial", is_flag=True, help="With --live, for people who cannot turn their head up and down; weaker.")
+@click.option("--partial", is_flag=True, help="With --live, for people who cannot turn their head far; weaker.")
 @click.option("--window/--headless", default=None, help="With --live, show a window or not; shown by default.")
 @json_option
 def verify(
     context: CommandContext, picture_a: str, picture_b: str | None, live: bool, partial: bool, window: bool | None
 ) -> int:
-    """Say whether two pictures show one person: exit code 0 if so, 1 if not.
+    """Say whether two pictures show one person, or a picture somebody alive: exit code 0 if so, 1 if not.
 
     Of several faces in a picture the largest is compared. The default threshold lets one in a thousand pairs of
     different people pass.
 
     \b
     facepool verify a.jpg b.jpg               two pictures
-    facepool verify --live a.jpg              a picture and who is before the first camera
+    facepool verify --live a.jpg              a picture and the person before the first camera
     facepool verify --live a.jpg rtsp://door  and before another
 
-    With --live a window says where to look, in an order that nobody can foresee. Exit code 0 says that it was the
-    person of the picture who did so. A mask, a face that is swapped in the camera's picture, and a film made to
-    measure while the challenge runs are beyond what that can tell.
+    With --live a window says where to look, in an order that nobody can foresee. Exit code 0 means that the person of
+    the picture did so. It does not tell masks, a face that is swapped in the camera's picture, or films that are made
+    or chosen while it runs.
     """
     if live:
         return _verify_live(context, picture_a, picture_b or "0", partial=partial, window=window)
@@ -59,7 +59,9 @@ def verify(
         given = "--partial" if partial else "--window" if window else "--headless"
         raise ConfigError(f"{given} cannot be used with two pictures", why="they do not move", fix="Add --live")
     if picture_b is None:
-        raise click.MissingParameter(param_hint="'PICTURE_B'", param_type="argument")
+        raise ConfigError(
+            f"There is nothing to compare {picture_a} with", fix="Name a second picture, or a camera with --live"
+        )
     return _verify_pictures(context, (picture_a, picture_b))
 
 
@@ -81,7 +83,7 @@ def _verify_pictures(context: CommandContext, pictures: tuple[str, str]) -> int:
 
 
 def _verify_live(context: CommandContext, picture: str, named: str, *, partial: bool, window: bool | None) -> int:
-    """Compare a picture with whoever is before a camera.
+    """Compare a picture with the person before a camera.
 
     Raises:
         ConfigError: The camera is a picture.
@@ -117,6 +119,8 @@ def _verify_live(context: CommandContext, picture: str, named: str, *, partial: 
 
 def _say(result: LiveVerification, console: Console) -> None:
     console.say(outcome_words(result.liveness))
+    if advice := advice_words(result.liveness):
+        console.note(advice)
     if result.similarity is None:
         return
     verdict = "same person" if result.match else "different people"

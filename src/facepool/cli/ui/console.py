@@ -261,6 +261,6 @@ def people_count(number: int) -> str:
     return "1 person" if number == 1 else f"{number:,} people"
 
 
-def counted(number: int, noun: str) -> str:
-    """``1 view``, ``2 views``."""
-    return f"{number} {noun}" if number == 1 else f"{number:,} {noun}s"
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """``1 view``, ``2 views``; with the plural where that is not only an s more."""
+    return f"{number} {noun}" if number == 1 else f"{number:,} {plural or f'{noun}s'}"

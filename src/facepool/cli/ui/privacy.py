@@ -33,7 +33,7 @@ def report_of(context: CommandContext, pool: Pool, name: str, person_id: str, al
         also=also,
         collections=[(one, collection_address(context.gallery_address, one)) for one in others],
         more=_of_logs(context, pool, name, known.id if known else person_id),
-        limits=settings.limits(),
+        limits=settings.retention_limits(),
     )
 
 
@@ -52,7 +52,7 @@ def _of_logs(context: CommandContext, pool: Pool, name: str, person_id: str) -> 
     """What a server's logs keep; that nobody can read them here is said."""
     if not pool.has_logs:
         return []
-    limits = context.settings.limits()
+    limits = context.settings.retention_limits()
     if extras.missing("server"):
         detail = "facepool[server] is not installed, which reads them"
         return [holding("activity", "the logs of a server", None, limits, detail=detail)]

@@ -56,6 +56,9 @@ class NewCheck(Body):
     )
 
 
+_USUAL = NewCheck()
+
+
 class BegunCheck(BaseModel):
     """A check that begins now."""
 
@@ -78,7 +81,7 @@ class CheckTurn(BaseModel):
     """Where the head is turned to, from the person's own straight ahead."""
 
     angle_deg: Tenths = Field(description="0 is the picture's right side, 90 up")
-    reach: FourDigits = Field(description="How far: 1 is the edge of the ring")
+    reach: FourDigits = Field(description="How far: 1 is far enough")
 
 
 class CheckProgress(BaseModel):
@@ -108,8 +111,10 @@ class _Stop(Body):
 
 
 @router.post("", status_code=201)
-async def begin_liveness(body: NewCheck, services: CurrentServices, caller: Recognizing, share: Share) -> BegunCheck:
-    """Begin a check whose frames are posted. The WebSocket of the same address is quicker, and needs this not."""
+async def begin_liveness(
+    services: CurrentServices, caller: Recognizing, share: Share, body: NewCheck = _USUAL
+) -> BegunCheck:
+    """Begin a check whose frames are posted; without a body, the usual one. The WebSocket here is quicker."""
     begin = partial(services.liveness.begin_posted, share, caller, partial=body.partial)
     check = await run_in_threadpool(begin)
     drawn = check.drawn

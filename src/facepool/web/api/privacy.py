@@ -62,7 +62,7 @@ def _report(services: Services, pool: Pool, name: str) -> PrivacyReport:
     Raises:
         UnknownPerson: Nothing is kept of anybody called so.
     """
-    limits, person = services.settings.limits(), pool.person(name)
+    limits, person = services.settings.retention_limits(), pool.person(name)
     store = services.store
     logs = held_by_logs(store, services.audit, name, person.id if person else "", limits, store.name)
     waiting = int(name in services.outputs.names)

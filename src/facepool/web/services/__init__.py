@@ -218,14 +218,16 @@ def assemble(
     activity = Activity(
         store,
         access.person_id,
-        limits=settings.limits(),
+        limits=settings.retention_limits(),
         others=outputs.put,
         processes=processes,
     )
     audit = Audit(store, access.person_id)
     suggester = suggester_of(tuning, activity, analyzer.fmr)
     keeper = keeper_of(access, tuning, activity, suggester)
-    settling = Settling(Logs(store, activity, audit), store, access, tidy=partial(tidy_logs, store, settings.limits()))
+    settling = Settling(
+        Logs(store, activity, audit), store, access, tidy=partial(tidy_logs, store, settings.retention_limits())
+    )
     setup = CameraSetup(
         recognizer=partial(live_recognizer, engine, tuning, tracks),
         open_pool=access.open_for_live,

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from facepool.errors import DiskFull, FacepoolError, PoolLocked, PoolUnreachable
 from facepool.gallery.database import Database
 from facepool.gallery.notices import Retold
-from facepool.privacy.holdings import Limits
+from facepool.privacy.holdings import RetentionLimits
 from facepool.recognize.events import Event
 from facepool.records import Record, event_record
 from facepool.types import Frame
@@ -116,7 +116,7 @@ class Activity:
         store: ServerStore,
         id_of: Callable[[str], str | None],
         *,
-        limits: Limits = Limits(),  # noqa: B008 -- it never changes
+        limits: RetentionLimits = RetentionLimits(),  # noqa: B008 -- it never changes
         others: Callable[[Record, str], None] = lambda _record, _camera: None,
         processes: Processes | None = None,
     ) -> None:

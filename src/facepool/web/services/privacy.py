@@ -2,8 +2,9 @@
 
 from contextlib import closing
 
-from facepool.gallery.address import PoolAddress
-from facepool.privacy.holdings import Holding, Limits, holding
+from facepool.gallery.address import PoolAddress, PostgresAddress
+from facepool.gallery.notices import logs_beside
+from facepool.privacy.holdings import Holding, RetentionLimits, holding
 from facepool.web.services.audit import Audit
 from facepool.web.services.store import ServerStore, name_of_store, open_store
 
@@ -12,7 +13,7 @@ _VISITS = "SELECT count(DISTINCT visit), min(at), max(at) FROM server_activity W
 
 
 def held_by_logs(
-    store: ServerStore, audit: Audit, name: str, person_id: str, limits: Limits, place: object
+    store: ServerStore, audit: Audit, name: str, person_id: str, limits: RetentionLimits, place: object
 ) -> list[Holding]:
     """What activity and audit log keep of somebody, who may be gone.
 
@@ -38,7 +39,7 @@ def held_by_logs(
     return [*found, holding("erasure", place, len(erased), limits, **times)]
 
 
-def held_beside(pool: PoolAddress, name: str, person_id: str, limits: Limits, place: object = "") -> list[Holding]:
+def held_beside(pool: PoolAddress, name: str, person_id: str, limits: RetentionLimits) -> list[Holding]:
     """The same for a command: what a server keeps beside a pool that one has worked on.
 
     Raises:
@@ -46,4 +47,5 @@ def held_beside(pool: PoolAddress, name: str, person_id: str, limits: Limits, pl
     """
     with closing(open_store(pool)) as store:
         audit = Audit(store, lambda _name: None)
-        return held_by_logs(store, audit, name, person_id, limits, place or name_of_store(pool))
+        place = name_of_store(pool) if isinstance(pool, PostgresAddress) else logs_beside(pool)
+        return held_by_logs(store, audit, name, person_id, limits, place)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from facepool.gallery.address import PoolAddress
 from facepool.gallery.database import Database
-from facepool.privacy.holdings import Limits
+from facepool.privacy.holdings import RetentionLimits
 from facepool.web.services.store import ServerStore, open_store
 
 _CHECKS_S = 3600.0
@@ -31,7 +31,7 @@ class Tidied:
         return bool(self.activity or self.audit)
 
 
-def tidy_logs(store: ServerStore, limits: Limits) -> Tidied:
+def tidy_logs(store: ServerStore, limits: RetentionLimits) -> Tidied:
     """Delete what is beyond its limits, and remember that its bytes are to be wiped.
 
     Raises:
@@ -52,7 +52,7 @@ def tidy_logs(store: ServerStore, limits: Limits) -> Tidied:
     return tidied
 
 
-def tidy_beside(pool: PoolAddress, limits: Limits) -> Tidied:
+def tidy_beside(pool: PoolAddress, limits: RetentionLimits) -> Tidied:
     """The same for a command: in what a server keeps beside a pool; bytes are wiped, or the next server wipes them.
 
     Raises:
@@ -64,7 +64,7 @@ def tidy_beside(pool: PoolAddress, limits: Limits) -> Tidied:
     return tidied
 
 
-def tidy_activity(db: Database, limits: Limits) -> int:
+def tidy_activity(db: Database, limits: RetentionLimits) -> int:
     """Delete entries of the activity that are beyond their limits, as a part of a transaction; how many."""
     return _tidy(db, "server_activity", limits.activity_days, limits.activity_entries)
 

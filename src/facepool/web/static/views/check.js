@@ -87,7 +87,7 @@ class CheckPage extends HeadStage {
     this.options = options;
     this.done = [];
     this.wanted = null;
-    this.phase = "";
+    this.step = 0;
     this.drawRing();
     put(this.below, h("button", { class: "button", type: "button", onclick: () => this.cancel() }, t("cancel")));
   }
@@ -117,9 +117,9 @@ class CheckPage extends HeadStage {
 
   showStep(told) {
     const { hint, step, steps, phase } = told;
-    if (phase === "back" && this.phase === "turn") this.done.push(this.wanted);
+    if (step > this.step && this.wanted !== null) this.done.push(this.wanted);
+    this.step = step;
     if (phase === "turn") this.wanted = hint.angle_deg ?? this.wanted;
-    this.phase = phase;
     this.say(hintWords(hint), { atOnce: hint.code === "turn" });
     this.drawRing({ facing: told.turn, wanted: phase === "turn" ? this.wanted : null, left: told.seconds_left / told.limit_s });
     this.progress.textContent = step ? t("check.step", { step, steps, n: Math.ceil(told.seconds_left) }) : t("check.first");
@@ -138,13 +138,14 @@ class CheckPage extends HeadStage {
     const words = translated(`check.reason.${liveness.reason}`, message.meaning);
     this.hint.textContent = t(liveness.passed ? "check.passed" : "check.failed");
     this.progress.textContent = words;
-    announce(`${this.hint.textContent}. ${words}`);
+    const advice = liveness.passed ? "" : translated(`check.advice.${liveness.reason}`, "");
+    announce(`${this.hint.textContent}. ${words} ${advice}`.trim());
     this.drawRing({ phase: liveness.passed ? "done" : "ring" });
     const again = h("button", { class: `button ${liveness.passed ? "" : "primary"} large`, type: "button", onclick: () => this.back() }, t(liveness.passed ? "check.again" : "retry"));
     put(this.below, again);
     again.focus();
     if (token && this.options.register) return this.goOn(token);
-    if (!token) return put(this.result, liveness.reason === "interrupted" ? null : notice(t("check.failed.help")));
+    if (!token) return put(this.result, notice(`${advice} ${t("check.failed.help")}`));
     put(this.result, h("div", { class: "spinner", role: "status", "aria-label": t("loading") }));
     try {
       put(this.result, this.options.photo ? compared(await api.verifyLive(token, this.options.photo)) : named(await api.recognizeLive(token)));

@@ -34,7 +34,7 @@ export default {
   key_needed: { words: "Die Datei mit den Personen ist verschlüsselt, und der Server hat ihren Schlüssel nicht. Starte ihn mit --key-file.", whole: true },
   wrong_key: { words: "Die Datei mit den Personen ist mit einem anderen Schlüssel verschlüsselt als dem des Servers. Ohne den richtigen kann sie niemand lesen.", whole: true },
   pool_not_encrypted: { words: "Der Server hat einen Schlüssel, aber die Datei mit den Personen ist nicht verschlüsselt. Verschlüssle sie: facepool pool encrypt.", whole: true },
-  conversion_unfinished: { words: "Das Verschlüsseln oder Entschlüsseln der Personen wurde unterbrochen. Führe denselben Befehl auf dem Server noch einmal aus.", whole: true },
+  conversion_unfinished: { words: "Das Verschlüsseln oder Entschlüsseln der Personen wurde unterbrochen. Führe auf dem Server irgendeinen Befehl von facepool damit aus: Er bringt es zu Ende.", whole: true },
   key_unusable: { words: "Der Schlüssel der verschlüsselten Personen ist nicht lesbar. Prüfe auf dem Server die Schlüsseldatei und ihre Rechte.", whole: true },
   space_mismatch: { words: "Diese Personen wurden mit anderen Modellen erfasst, und die Zahlen lassen sich nicht vergleichen. Starte den Server mit deren Modellen, oder stelle den Bestand um: facepool people reembed." },
   embedding_invalid: { words: "Die Zahlen eines Gesichts sind unbrauchbar. Nimm das Bild noch einmal." },
