@@ -17,10 +17,11 @@ import warnings
 from typing import TextIO
 
 from facepool.cli.main import COMMANDS
+from facepool.runtime import openvino_engine
 
 MOST_BYTES = 128 * 1024
 OUTPUTS = 3
-WARM = [*(f"facepool.cli.commands.{name}" for name in COMMANDS if name not in ("serve", "keys")), "openvino", "rich"]
+WARM = [*(f"facepool.cli.commands.{name}" for name in COMMANDS if name not in ("serve", "keys")), "rich"]
 """What is imported before; those of a server take long, and few need them."""
 
 
@@ -85,6 +86,8 @@ if __name__ == "__main__":
     os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"  # as facepool.cli.main.main does before it imports anything
     for name in WARM:
         importlib.import_module(name)
+    if openvino_engine.is_usable():
+        openvino_engine.import_openvino()
     warnings.simplefilter("default")
     gc.freeze()  # what is imported is not looked through again by each copy
     order = next_order(socket.socket(fileno=int(sys.argv[1])))

@@ -43,7 +43,7 @@ CAMERA, CALLER = "Zzyzx door", "Zzyzx admin"
 JPEG = b"\xff\xd8\xff a face of Zzyzx"
 _CHANGING = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\d{4}-\d\d-\d\dT[\d:.]+(\+00:00|Z)?|"
-    r"fp_[\w-]{43}|\b\d+\.\d+\b|erased-[0-9a-f]{16}|\"id\":\d+"
+    r"fp_[\w-]{43}|fpl_[\w-]+|\b\d+\.\d+\b|erased-[0-9a-f]{16}|\"id\":(\d+|\"[0-9a-f]{32}\")"
 )
 """What differs between two answers that say the same."""
 
