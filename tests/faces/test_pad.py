@@ -73,6 +73,15 @@ def test_networks_are_averaged_and_no_face_has_no_score() -> None:
     assert both.scores(image, np.zeros((0, 4), np.float32)).shape == (0,)
 
 
+def test_an_answer_that_is_no_number_is_an_error() -> None:
+    class Broken(MeanGraph):
+        def run(self, batch: Floats | Image) -> tuple[Floats, ...]:
+            return (super().run(batch)[0] * np.float32(np.nan),)
+
+    with pytest.raises(ModelUnsupported, match="no numbers"):
+        network(Broken()).scores(picture((1, 1, 1)), BOX[np.newaxis])
+
+
 def test_an_answer_of_another_width_than_described_is_an_error() -> None:
     with pytest.raises(ModelUnsupported, match=r"shape \(1, 3\)"):
         network(classes=2).scores(picture((0, 0, 0)), BOX[np.newaxis])

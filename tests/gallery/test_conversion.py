@@ -12,6 +12,7 @@ from facepool.errors import (
     ConfigError,
     ConversionUnfinished,
     KeyNeeded,
+    NotWritable,
     PoolCorrupt,
     PoolLocked,
     PoolNotEncrypted,
@@ -100,6 +101,24 @@ def test_a_pool_that_somebody_has_open_stays_as_it_is(tmp_path: Path) -> None:
     check_whole(tmp_path, None)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="other permissions")
+def test_the_lock_is_for_whoever_owns_the_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "pool.db"
+    with open_pool(path, space()) as pool:
+        pool.register("Ada", samples(1, 2), space())
+    path.chmod(0o640)
+    convert(path, KEY)
+    lock = tmp_path / "pool.db.conversion.lock"
+    assert [file.stat().st_mode & 0o777 for file in (path, lock)] == [0o640, 0o640]
+    monkeypatch.setattr("facepool.gallery.conversion.may_write", lambda _path: False)
+    with pytest.raises(NotWritable, match="may not be written"):
+        convert(keyed(path, KEY), None)
+    path.chmod(0o400)  # may_write says no, and the lock is there for another time
+    with pytest.raises(NotWritable):
+        convert(keyed(path, KEY), None)
+    assert lock.stat().st_mode & 0o777 == 0o600
+
+
 def test_what_cannot_be_converted_leaves_all_as_it_is(tmp_path: Path) -> None:
     address = whole_pool(tmp_path)
     damaged_of(path_of(address)).write_bytes(b"nobody reads this")
@@ -120,6 +139,29 @@ def test_what_cannot_be_converted_leaves_all_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         convert(address, KEY, report=interrupt)
     check_whole(tmp_path, None)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links take a privilege there")
+def test_what_lies_beside_a_link_to_a_pool_goes_along(tmp_path: Path) -> None:
+    disk, home = tmp_path / "disk", tmp_path / "home"
+    disk.mkdir()
+    home.mkdir()
+    address = whole_pool(home)
+    for copy in home.glob("pool.db.*"):
+        copy.rename(disk / copy.name.replace("pool", "people"))
+    links = {"pool.db": "people.db", "pool.server.db": "log.db", "pool.collections": "others"}
+    for name, target in links.items():
+        (home / name).rename(disk / target)
+        (home / name).symlink_to(disk / target)
+    convert(address, KEY)
+    link = keyed(path_of(address), KEY)
+    assert (people(link), people(link, "staff")) == (["Ada"], ["Bob"])
+    assert not any(is_plain(file) for file in tmp_path.rglob("*"))
+    assert all((home / name).is_symlink() for name in links)
+    (disk / "people.db.conversion").write_text("{}")
+    for collection in ("default", "staff"):
+        with pytest.raises(ConversionUnfinished):
+            people(link, collection)
 
 
 KILLED = """
@@ -166,18 +208,21 @@ while True:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it forks")
-@pytest.mark.parametrize(("before", "after"), [(None, KEY), (KEY, None)], ids=["encrypt", "decrypt"])
+@pytest.mark.parametrize(
+    ("before", "after", "stride"),
+    [(None, KEY, 5), (KEY, None, 9), (KEY, OTHER, 9)],  # every step was tried once
+    ids=["encrypt", "decrypt", "rekey"],
+)
 def test_whoever_is_killed_leaves_the_pool_of_before_or_of_after(
-    tmp_path: Path, before: PoolKey | None, after: PoolKey | None
+    tmp_path: Path, before: PoolKey | None, after: PoolKey | None, stride: int
 ) -> None:
     (tmp_path / "whole").mkdir()
     with open_pool(keyed(tmp_path / "whole" / "pool.db", before), space()) as pool:
         pool.register("Ada", samples(1, 2), space())
         create_collection(pool.address, "staff")
     script = KILLED.format(tests=str(TESTS))
-    stride = "3" if before is None else "7"  # every step was tried once
     texts = ["" if key is None else key.text for key in (before, after)]
-    subprocess.run([sys.executable, "-c", script, str(tmp_path), *texts, stride], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", script, str(tmp_path), *texts, str(stride)], check=True, timeout=120)
     steps = sorted(int(folder.name) for folder in tmp_path.iterdir() if folder.name.isdigit())
     assert len(steps) > 5
     seen = []

@@ -1,6 +1,8 @@
 """Encrypted pools: nobody reads them without their key, and nobody is left in the dark about why."""
 
+import os
 import pickle
+import sys
 from pathlib import Path
 
 import pytest
@@ -174,6 +176,21 @@ def test_a_key_file_that_cannot_be_trusted_is_refused(tmp_path: Path, content: s
     with pytest.raises(KeyUnusable, match=why) as refusal:
         read_key_file(path)
     assert KEY.text[:16] not in str(refusal.value)
+
+
+def test_a_key_in_place_of_its_file_is_not_repeated(tmp_path: Path) -> None:
+    with pytest.raises(KeyUnusable, match="in place of a file") as refusal:
+        read_key_file(tmp_path / KEY.text)
+    assert KEY.text[:16] not in str(refusal.value)
+    with pytest.raises(KeyUnusable, match="in place of a file"):
+        write_key_file(Path(KEY.text), OTHER, tmp_path / "pool.db")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pipes in folders there")
+def test_a_pipe_is_no_key_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pool.key", 0o600)
+    with pytest.raises(KeyUnusable, match="no file"):
+        read_key_file(tmp_path / "pool.key")
 
 
 def test_the_first_place_that_has_a_key_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -255,7 +255,7 @@ def test_an_older_pool_that_may_not_be_written_is_read_in_memory_and_says_what_t
     path = fourth_version(tmp_path / "pool.db")
     before = path.read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr("facepool.gallery.connection._may_write", lambda _: False)
+        patch.setattr("facepool.gallery.connection.may_write", lambda _: False)
         with SqliteGallery(path, space()) as pool, SqliteGallery(path) as other:
             check_everything_of_the_fourth_version(pool)
             assert pool.people() == other.people()  # ids, too: they follow from the names

@@ -147,6 +147,8 @@ def test_networks_for_liveness_are_known_by_their_task(tmp_path: Path, store: Mo
     [
         ("crop_scale = 2.7", "", "`pad.crop_scale` is missing; it should be a number"),
         ("crop_scale = 2.7", "crop_scale = 0", "`pad.crop_scale` should be above 0"),
+        ("crop_scale = 2.7", "crop_scale = inf", "`pad.crop_scale` should be a number, not inf"),
+        ("crop_scale = 2.7", "crop_scale = 2.7\nscale = nan", "`pad.scale` should be a number, not nan"),
         ("classes = 12", "classes = 1", "`pad.classes` should be at least 2"),
         ("classes = 12", "live_class = 3", "`pad.live_class` should be one of its 3 classes, 0 to 2"),
         ("[pad]", "[embed]", "`pad` is missing; it should be a table"),

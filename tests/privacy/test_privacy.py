@@ -183,6 +183,28 @@ def test_copies_backups_and_libraries_are_looked_into(file_pool: SqlGallery, tmp
     }
 
 
+def test_copies_that_nobody_can_look_into_are_no_proof(file_pool: SqlGallery, tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere"
+    other.mkdir()
+    back_up(file_pool, keyed(tmp_path / "backup.sav", KEY))
+    for path in (tmp_path / "pool-monday.tar.gz", other / "monday.db.gz", other / "music.tar.gz"):
+        path.write_bytes(b"packed")
+    unknown = [one.place for one in privacy_report(file_pool, NAME, also=[other]).left if one.count is None]
+    assert [Path(place).name for place in unknown] == ["backup.sav", "pool-monday.tar.gz", "monday.db.gz"]
+
+
+def test_a_backup_of_a_collection_is_looked_into(file_pool: SqlGallery, tmp_path: Path) -> None:
+    folder = tmp_path / "backup.collections"
+    folder.mkdir()
+    for name in ("guests", "staff"):
+        back_up(file_pool, folder / f"{name}.db")
+    create_collection(tmp_path / "pool.db", "guests")
+    with open_pool(tmp_path / "pool.db", space(), collection="guests") as guests:
+        guests.register(NAME, samples(5), space())
+        report = privacy_report(guests, NAME)
+    assert [one.place for one in report.left if one.kind == "backup"] == [str(folder / "guests.db")]
+
+
 def library(path: Path, person_id: str) -> None:
     with Shelf(path, None):
         pass

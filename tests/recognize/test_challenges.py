@@ -88,6 +88,12 @@ class Door:
             self.views.append(self.recognizer.process(frame))
         return self.views[-1]
 
+    def watch_until_named(self, player: Player) -> None:
+        for _ in range(4 * ENOUGH_S):
+            if self.watch(player, seconds=0.25).names != (None,):
+                return
+        raise AssertionError(self.story)
+
     def _asked(self) -> dict[float, float | None]:
         """Where the face at each place is to turn."""
         if not self.views:
@@ -206,6 +212,27 @@ def test_somebody_else_under_the_same_number_has_not_passed(pool: Pool) -> None:
     assert door.views[-1].names == (None,)
     assert ("lost", "Ada", "another_face") in door.story
     assert "Bob" not in {person for _, person, _ in door.story}
+
+
+def test_who_has_passed_and_leaves_a_photo_in_their_place_is_asked_again(pool: Pool) -> None:
+    door = Door(pool, ChallengeOptions(good_for_s=2))
+    door.watch_until_named(Player(view(ADA, 5)))
+    door.watch(Player(view(ADA, 5), flat=True, deaf=True), seconds=5)
+    assert door.views[-1].names == (None,)
+    assert door.views[-1].liveness == (None,)
+    assert ("changed", None, "not_live") in door.story
+    assert {event.track for event in door.events} == {1}
+    door.watch_until_named(Player(view(ADA, 5)))
+
+
+def test_who_moves_as_people_do_is_not_asked_again(pool: Pool) -> None:
+    door = Door(pool, ChallengeOptions(good_for_s=2))
+    door.watch_until_named(Player(view(ADA, 5)))
+    for _ in range(4):
+        for yaw in (0, 20):
+            door.watch(Player(view(ADA, 5), deaf=True, yaw=yaw), seconds=0.75)
+    assert door.views[-1].names == ("Ada",)
+    assert [kind for kind, _, _ in door.story] == ["appeared", "challenged", "recognized"]
 
 
 def test_who_was_gone_is_asked_again(pool: Pool) -> None:

@@ -134,6 +134,25 @@ def test_it_expires_by_the_servers_clock(results: LivenessResults, clock: Clock)
         results.use(later, ME)
 
 
+def test_a_server_whose_clock_is_set_back_takes_no_result_for_longer(results: LivenessResults, clock: Clock) -> None:
+    token = passed(results)
+    clock.now -= 3600
+    for use in (results.look, results.use):
+        with pytest.raises(LivenessOver):
+            use(token, ME)
+
+
+def test_nor_does_it_remember_failures_for_longer(results: LivenessResults, clock: Clock) -> None:
+    """A clock that was a year ahead is put right: whoever failed before is not shut out for a year."""
+    clock.now += 365 * 86400
+    for _ in range(MOST_FAILED):
+        results.fail(draw(results))
+    with pytest.raises(TooManyRequests):
+        draw(results)
+    clock.now -= 365 * 86400
+    assert draw(results).steps == 3
+
+
 def test_a_check_that_took_too_long_is_not_passed(results: LivenessResults, clock: Clock) -> None:
     drawn = draw(results)
     clock.now += 10 * drawn.steps + 1

@@ -51,6 +51,12 @@ class PadNetwork:
                 why=f"its description promises {self.spec.classes} numbers a face",
                 fix="Correct `pad.classes` in the model's description, or import another graph",
             )
+        if not np.isfinite(values).all():
+            raise ModelUnsupported(
+                "A network that looks for living faces gave no numbers",
+                why="its output has NaN or infinite values",
+                fix="Correct `pad.mean` and `pad.scale` in its description, or remove it: facepool models remove",
+            )
         shares = _softmax(values) if self.spec.softmax else values
         return np.asarray(np.clip(shares[:, self.spec.live_class], 0, 1), np.float32)
 

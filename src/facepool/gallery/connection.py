@@ -195,8 +195,8 @@ def journal_of(path: Path) -> Path:
     Args:
         path: The pool, or one of its collections: they are converted together.
     """
-    path = path.resolve()
-    root = path.parent.with_suffix(path.suffix) if is_of_collections(path.parent) else path
+    path = path.absolute()
+    root = (path.parent.with_suffix(path.suffix) if is_of_collections(path.parent) else path).resolve()
     return root.with_name(f"{root.name}.conversion")
 
 
@@ -315,7 +315,7 @@ def _mode(path: Path) -> Literal["mode=rw", "mode=ro", "immutable=1"]:
     Readers of a write-ahead log take part in its index, a file beside the pool. Where they may not make one and there
     is none, because nobody has the pool open, only a file that counts as unchangeable can be read.
     """
-    if _may_write(path) and _may_write(path.parent):
+    if may_write(path) and may_write(path.parent):
         return "mode=rw"
     if _beside(path, "-shm").exists():
         return "mode=ro"
@@ -328,7 +328,8 @@ def _mode(path: Path) -> Literal["mode=rw", "mode=ro", "immutable=1"]:
     return "immutable=1"
 
 
-def _may_write(path: Path) -> bool:
+def may_write(path: Path) -> bool:
+    """Whether a file or folder may be written by this user."""
     # Not by opening it: closing the file would let go of the locks that other connections of this process hold.
     return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 

@@ -18,12 +18,12 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from facepool.errors import ConfigError, PoolCorrupt, PoolLocked
+from facepool.errors import ConfigError, NotWritable, PoolCorrupt, PoolLocked
 from facepool.files import PRIVATE, only_writer, storage_errors, sync_folders, write_new, write_whole
 from facepool.gallery import driver
 from facepool.gallery.address import FileAddress, at, file_of, key_of, path_of
 from facepool.gallery.collections import collection_address, collections_in
-from facepool.gallery.connection import explained, journal_of, log_of
+from facepool.gallery.connection import explained, journal_of, log_of, may_write
 from facepool.gallery.driver import Connection, Report, copy_database, database_errors, error_code
 from facepool.gallery.image import delete_image
 from facepool.gallery.keys import PoolKey, is_plain, promote_keyring
@@ -40,14 +40,19 @@ _WIPED_AT_ONCE = 1 << 20
 
 
 def files_of(pool: FileAddress) -> list[Path]:
-    """The databases that belong to a pool: its own, those of its collections, what a server keeps, and kept copies."""
+    """The databases that belong to a pool: its own, those of its collections, what a server keeps, and kept copies.
+
+    Where the pool is named by a symbolic link, those beside the link and those beside its file; each as what it is.
+    """
     found: list[Path] = []
     for name in collections_in(pool):
         path = file_of(collection_address(pool, name))
         if path is not None:
             kept = [copy for copy in copies_of(path) if not copy.name.startswith(damaged_of(path).name)]
             found += [path, logs_beside(path), *kept]
-    return [path for path in found if path.exists()]
+    target = path_of(pool).resolve()
+    linked = files_of(at(target, pool)) if target != path_of(pool).absolute() else []
+    return list(dict.fromkeys(path.resolve() for path in (*found, *linked) if path.exists()))
 
 
 def convert(
@@ -79,7 +84,7 @@ def convert(
     path = path_of(pool).resolve()
     with _alone(path):
         _put_in_place(path)
-        files = files_of(at(path, pool))
+        files = files_of(pool)
         _drop_copies(files)
         _check_damaged(files)
         with ExitStack() as held:
@@ -117,9 +122,9 @@ def finish(path: Path) -> None:
     Raises:
         PoolLocked: Another process does it just now, for longer than we wait.
     """
-    path = path.resolve()
-    with _alone(path):
-        _put_in_place(path)
+    target = path.resolve()
+    with _alone(target):
+        _put_in_place(target)
         _drop_copies(files_of(path))
 
 
@@ -135,7 +140,10 @@ def _alone(path: Path) -> Iterator[None]:
     busy = PoolLocked(
         f"The pool {path} is being encrypted or decrypted", why="another process does it", fix="Wait until it is done"
     )
-    with only_writer(path.with_name(f"{path.name}{_LOCK}"), _PATIENCE_S, busy):
+    lock = path.with_name(f"{path.name}{_LOCK}")
+    with only_writer(lock, _PATIENCE_S, busy):
+        if path.exists():  # so that whoever owns the pool may do it, also after root has
+            _give(lock, path.stat(), writable=True)
         yield
 
 
@@ -155,6 +163,8 @@ def _check_damaged(files: Sequence[Path]) -> None:
 def _held(file: FileAddress) -> Iterator[Connection]:
     """A database that nobody else opens until the block ends, with what was in its log in it."""
     path = path_of(file)
+    if not may_write(path):
+        raise NotWritable(f"{path} cannot be converted", why="it may not be written", fix="Check its permissions")
     if log_of(path).exists():
         check_log(file, log_of(path))
     with (
@@ -227,22 +237,23 @@ def _counts(db: Connection) -> dict[str, int]:
     return {name: db.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for (name,) in tables}  # noqa: S608
 
 
-def _give(file: Path, like: os.stat_result) -> None:
-    """Leave a file to the owner of another one, with its permissions."""
+def _give(file: Path, like: os.stat_result, *, writable: bool = False) -> None:
+    """Leave a file to the owner of another one, with its permissions; ``writable``: its owner may write it anyway."""
     if os.name != "posix":
         return
-    file.chmod(like.st_mode & 0o777)
-    if (like.st_uid, like.st_gid) != (os.geteuid(), os.getegid()):
-        with suppress(PermissionError):
+    with suppress(PermissionError):  # it is another user's, or the owner is to be
+        file.chmod(like.st_mode & 0o777 | (PRIVATE if writable else 0))
+        if (like.st_uid, like.st_gid) != (os.geteuid(), os.getegid()):
             os.chown(file, like.st_uid, like.st_gid)
 
 
 def _commit(path: Path, files: Sequence[Path], *, in_keyring: bool) -> None:
     """From here on the copies count."""
-    content = {"files": [os.path.relpath(file, path.parent) for file in files], "in_keyring": in_keyring}
-    with storage_errors(journal_of(path)):
+    journal = journal_of(path)
+    content = {"files": [os.path.relpath(file, journal.parent) for file in files], "in_keyring": in_keyring}
+    with storage_errors(journal):
         sync_folders(files)
-        write_whole(journal_of(path), json.dumps(content).encode(), PRIVATE)
+        write_whole(journal, json.dumps(content).encode(), PRIVATE)
         sync_folders([path])
 
 
@@ -252,7 +263,7 @@ def _put_in_place(path: Path) -> None:
     if not journal.exists():
         return
     content = json.loads(journal.read_text(encoding="utf-8"))
-    files = [path.parent / name for name in content["files"]]
+    files = [journal.parent / name for name in content["files"]]
     with storage_errors(path):
         for file in files:
             _replace(file)

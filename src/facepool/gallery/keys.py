@@ -172,9 +172,10 @@ def read_key_file(path: Path, *, trusted: bool = False) -> PoolKey:
     Raises:
         KeyUnusable: There is no such file, others may read it, or it has no key.
     """
+    _check_name(path)
     what = f"The key file {path} cannot be used"
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_at_once) as file:
             status = os.fstat(file.fileno())
             content = file.read(_LONGEST_FILE + 1) if stat.S_ISREG(status.st_mode) else b""
     except OSError as error:
@@ -188,6 +189,21 @@ def read_key_file(path: Path, *, trusted: bool = False) -> PoolKey:
     except UnicodeDecodeError:
         text = ""
     return _parsed(text, f"The key file {path}")
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open what is there without waiting for somebody who writes into a pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _check_name(path: Path) -> None:
+    """Refuse a key in place of its file, without repeating it."""
+    if _HEX.fullmatch(path.name):
+        raise KeyUnusable(
+            "The key file cannot be used",
+            why="a key was named in place of a file, and other users can read it in the list of processes",
+            fix="Keep it in a file that only you may read, and name that; facepool pool rekey changes it",
+        )
 
 
 def _check_owner(what: str, path: Path, status: os.stat_result) -> None:
@@ -223,6 +239,7 @@ def write_key_file(path: Path, key: PoolKey, pool: Path) -> None:
         KeyUnusable: There is something of that name already.
         StorageError: It cannot be written.
     """
+    _check_name(path)
     if os.path.lexists(path):
         raise KeyUnusable(f"The key file {path} cannot be made", why="it is there already", fix="Name another file")
     remark = f"facepool key {key.fingerprint} of {pool.absolute()}, made {datetime.now(UTC):%Y-%m-%d}"

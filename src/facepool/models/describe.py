@@ -106,7 +106,7 @@ def _is_curve(points: Sequence[tuple[float, float]]) -> bool:
 # The description of a type says in a complaint what a value should be.
 _Text = Annotated[StrictStr, Field(description="text")]
 _Flag = Annotated[StrictBool, Field(description="true or false")]
-_Number = Annotated[float, Field(strict=True, description="a number")]
+_Number = Annotated[float, Field(strict=True, allow_inf_nan=False, description="a number")]
 _Numbers = Annotated[tuple[_Number, ...], Field(min_length=1, description="some numbers")]
 _Count = Annotated[
     StrictInt, Field(description="a whole number"), _rule(lambda count: count >= 1, "should be at least 1")

@@ -24,7 +24,9 @@ _SQLITE = b"SQLite format 3\0"
 _HEAD_BYTES = 100
 _PROGRAM = slice(68, 72)
 _LOGS = ("-wal", "-shm", "-journal")
-_SUFFIXES = frozenset({".db", ".sqlite", ".sqlite3", ".bak"})
+_PACKED = frozenset({".gz", ".tgz", ".xz", ".bz2", ".zst", ".lz4", ".zip", ".7z", ".tar", ".gpg", ".age"})
+_PAGE_BYTES = 4096
+"""Of encrypted pools."""
 _FIRST_WITH_IDS = 5
 _DEEPEST = 4
 """So many folders below one that is named are looked into."""
@@ -60,6 +62,7 @@ def held_in_files(
     path, key = file_of(pool), key_of(pool)
     found: list[Holding] = []
     own: set[Path] = set()
+    stem = "" if path is None else path.stem
     if path is not None:
         copies = copies_of(path)
         own = {path.resolve(), logs_beside(pool).resolve(), *(copy.resolve() for copy in copies)}
@@ -70,10 +73,11 @@ def held_in_files(
             holding("unfinished", shown(left), 1, limits, detail="nobody looked into it") for left in _unfinished(path)
         ]
         found += [_look_into("copy", keyed(copy, key), shown(copy), person, limits) for copy in copies]
-    for file in _files([*([] if path is None else [path.parent]), *also], deep=also):
+    around = [] if path is None else [path.parent, *_backups_of_collection(path)]
+    for file in _files([*around, *also], deep=also):
         if file.resolve() in own or (path is not None and _is_of_another_collection(file, path)):
             continue
-        kind = _kind_of(file, has_key=key is not None)
+        kind = _kind_of(file, stem)
         if kind is not None:
             address = file if is_plain(file) else keyed(file, key)
             found.append(_look_into(kind, address, shown(file), person, limits))
@@ -82,7 +86,20 @@ def held_in_files(
 
 def files_beside(path: Path) -> list[Path]:
     """The files in which bytes of a pool's people may be: those called like it, and others of facepool's beside it."""
-    return [file for file in _files([path.parent], deep=()) if _is_its(file, path) or _may_be_its(file, path)]
+    around = [path.parent, *_backups_of_collection(path)]
+    return [file for file in _files(around, deep=()) if _is_its(file, path) or _may_be_its(file, path)]
+
+
+def _backups_of_collection(pool: Path) -> list[Path]:
+    """Beside the pool that has a collection, what backups of it have of that collection: they have folders, too."""
+    if not is_of_collections(pool.parent):
+        return []
+    with suppress(OSError):
+        folders = [
+            one for one in pool.parent.parent.iterdir() if is_of_collections(one) and one.name != pool.parent.name
+        ]
+        return sorted(file for folder in folders for file in folder.iterdir() if _is_its(file, pool))
+    return []
 
 
 def _is_of_another_collection(file: Path, pool: Path) -> bool:
@@ -95,7 +112,7 @@ def _is_its(file: Path, pool: Path) -> bool:
 
 def _may_be_its(file: Path, pool: Path) -> bool:
     """Whether a file beside a pool may be a copy of it; one beside a collection is another collection's."""
-    return not is_of_collections(pool.parent) and _kind_of(file, has_key=False) is not None
+    return not is_of_collections(pool.parent) and _kind_of(file, pool.stem) is not None
 
 
 def _files(folders: Iterable[Path], deep: Collection[Path]) -> Iterator[Path]:
@@ -118,24 +135,30 @@ def _walk(folder: Path, depth: int) -> Iterator[Path]:
                 yield from _walk(Path(entry.path), depth - 1)
 
 
-def _kind_of(file: Path, *, has_key: bool) -> HoldingKind | None:
+def _kind_of(file: Path, stem: str) -> HoldingKind | None:
     """What a file may be that has somebody in it; None: it is nothing of facepool's.
 
     Args:
         file: Any.
-        has_key: Whether there is a key, so that an encrypted database can be looked into.
+        stem: How packed copies of the pool begin that do not say that they are of a database.
     """
     if file.name == FILE_NAME:
         return "photos"
     if file.name.endswith(_LOGS) or file.name.endswith((".index", ".server.db", ".lock")) or _is_unfinished(file.name):
         return None
-    if file.suffix == ".npy":
+    if file.suffix == ".npy" or _is_packed(file, stem):
         return "backup"
     with suppress(OSError), file.open("rb") as opened:
         head = opened.read(_HEAD_BYTES)
         if head.startswith(_SQLITE) and int.from_bytes(head[_PROGRAM], "big") == APPLICATION_ID:
             return "backup"
-    return "backup" if has_key and file.suffix in _SUFFIXES and looks_encrypted(file) else None
+    return "backup" if looks_encrypted(file) and file.stat().st_size % _PAGE_BYTES == 0 else None
+
+
+def _is_packed(file: Path, stem: str) -> bool:
+    """Whether a file is packed, or encrypted by other means, and its name is that of a copy of a pool."""
+    named = ".db" in file.name or (bool(stem) and file.name.startswith(stem))
+    return named and file.suffix.lower() in _PACKED
 
 
 def _index(path: Path, place: Path, limits: RetentionLimits) -> Holding:
@@ -162,6 +185,8 @@ def _look_into(
     file = path_of(address)
     if file.name.endswith(_LOGS):
         return holding(kind, place, None, limits, detail="it is the log of a damaged file")
+    if file.suffix.lower() in _PACKED:
+        return holding(kind, place, None, limits, detail="it is packed, so that nobody can look into it")
     try:
         if kind == "photos":
             count, words = _faces_in_library(address, person), "faces"

@@ -2,15 +2,18 @@
 
 A track is challenged as soon as it would be named, and is named once it has passed. After a challenge that was not
 passed whoever would be named has to wait, longer each time, so that nobody tries film after film.
+
+A pass ends with its track, or when the face has not moved like a head for long: nobody leaves a photo in their place.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 import numpy as np
 
 from facepool.liveness.challenge import draw_challenge
+from facepool.liveness.flat import FlatTest
 from facepool.liveness.session import LivenessReason, LivenessResult, LivenessSession, LivenessStep, SeenFace
 from facepool.types import Floats, Pose
 
@@ -30,12 +33,14 @@ class ChallengeOptions:
         most: Faces that are challenged at a time; further ones wait.
         pause_s: How long somebody waits after a challenge that was not passed; twice as long after each further one.
         longest_pause_s: But never longer than that.
+        good_for_s: So long a pass is good, and again each time that the face has meanwhile moved like a head's.
     """
 
     partial: bool = False
     most: int = 3
     pause_s: float = 3.0
     longest_pause_s: float = 60.0
+    good_for_s: float = 120.0
 
 
 def may_begin(pose: Pose | None) -> bool:
@@ -52,12 +57,16 @@ class _Challenged:
         step: What was said last of the one that runs.
         result: How the last one ended; None: none has.
         person_id: Who would be named, while one runs.
+        motion: How the face has moved since it passed, or since that was last looked at.
+        good_until_s: When that is looked at next.
     """
 
     session: LivenessSession | None = None
     step: LivenessStep | None = None
     result: LivenessResult | None = None
     person_id: str = ""
+    motion: FlatTest = field(default_factory=FlatTest)
+    good_until_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -144,6 +153,24 @@ class TrackChallenges:
             known.session.ask(passive_scores)
         return None if known.step.result is None else self._end(known, known.step.result, time_s)
 
+    def watch(self, track: int, landmarks: Floats, time_s: float) -> None:
+        """One more frame of a track; its pass ends if it has not moved like a head for as long as a pass is good.
+
+        Args:
+            track: Of which.
+            landmarks: (5, 2) float32 in pixels.
+            time_s: Of the frame.
+        """
+        if not self.has_passed(track):
+            return
+        known = self._tracks[track]
+        known.motion.add(time_s, landmarks)
+        if time_s < known.good_until_s:
+            return
+        if known.motion.measure().verdict != "solid":
+            known.result = None
+        self._renew(known, time_s)
+
     def interrupt(self, track: int, reason: LivenessReason, time_s: float) -> LivenessResult | None:
         """A track ends while it is challenged.
 
@@ -166,6 +193,7 @@ class TrackChallenges:
         known.result = result
         if result.passed:
             self._waits.pop(known.person_id, None)
+            self._renew(known, time_s)
             return result
         wait = self._waits.pop(known.person_id, _Wait())  # whoever was last to fail is last to be forgotten
         pause_s = min(self._options.pause_s * 2**wait.failures, self._options.longest_pause_s)
@@ -173,3 +201,6 @@ class TrackChallenges:
         if len(self._waits) > _MOST_REMEMBERED:
             del self._waits[next(iter(self._waits))]
         return result
+
+    def _renew(self, known: _Challenged, time_s: float) -> None:
+        known.motion, known.good_until_s = FlatTest(), time_s + self._options.good_for_s

@@ -145,6 +145,7 @@ class LiveRecognizer:
             looked_at = self._embed_some(frame, detections, ids, tracks.sure, time_s)
             embedded[list(looked_at)] = True
             self._in_view = list(ids)
+            self._watch_passed(detections, ids, time_s)
             self._look_at_challenged(frame, {ids[row]: seen for row, seen in looked_at.items()}, time_s)
         identities = [self._identities[track] for track in ids]
         for row, identity in enumerate(identities):
@@ -283,6 +284,12 @@ class LiveRecognizer:
             self._emit("challenged", track, time_s, result.reason)
             if result.passed and result.embedding is not None:
                 self._identities[track].bind(result.embedding, self._sameness.after_a_jump)
+
+    def _watch_passed(self, detections: Detections, ids: Sequence[int], time_s: float) -> None:
+        """See whether those who have shown that they are alive still move like that."""
+        if self._challenges is not None:
+            for track, landmarks in zip(ids, detections.landmarks, strict=True):
+                self._challenges.watch(track, landmarks, time_s)
 
     def _challenge(self, track: int, time_s: float) -> None:
         """Challenge a face that would be named, and looks this way."""

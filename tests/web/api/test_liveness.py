@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from starlette.testclient import WebSocketTestSession
+from starlette.websockets import WebSocketDisconnect
 
+from facepool.errors import NotWritable
 from facepool.faces.analyze import AnyImage
 from facepool.gallery.address import pool_address
 from facepool.types import Detections, Floats, Sample
@@ -307,6 +309,15 @@ def test_who_gives_up_or_leaves_has_failed(web: TestClient, analyzer: FakeScanAn
         assert Camera(socket, analyzer, clock).start()["steps"] == 5
 
 
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_who_stays_and_shows_nothing_keeps_no_connection(camera: Camera, clock: Clock, has_begun: bool) -> None:
+    if has_begun:
+        camera.start()
+    clock.now_s += 11
+    with pytest.raises(WebSocketDisconnect):
+        camera.socket.receive_json()
+
+
 def test_people_who_cannot_turn_far_pass_a_check_that_says_so(camera: Camera, web: TestClient) -> None:
     assert camera.start(partial=True)["steps"] == 4
     token = camera.follow(Person(far=0.6))["liveness_token"]
@@ -335,6 +346,21 @@ def test_a_picture_of_somebody_else_is_not_named_by_it(
     token = checked(web)
     faces = web.post("/v1/recognize", headers=brings(token), **both).json()["pictures"][0]["faces"]
     assert [(face["person"], face["reason"]) for face in faces] == [("Ada", "match"), (None, "not_live")]
+
+
+def test_of_a_picture_of_somebody_else_nothing_is_told_by_it(
+    web: TestClient, analyzer: FakeScanAnalyzer, clock: Clock
+) -> None:
+    """Neither whom it resembles, nor whether the pool has them: a check speaks for the person who has made it."""
+    other = picture(analyzer, Head(person=OTHER))
+    told = []
+    for name in ("Ada", "Bob"):
+        register(web, name, Head(person=ME if name == "Ada" else OTHER))
+        (found,) = web.post("/v1/recognize", headers=brings(checked(web)), **other).json()["pictures"]
+        (face,) = found["faces"]
+        told.append({key: face[key] for key in ("person", "person_id", "similarity", "margin", "reason", "candidates")})
+    nothing = {"person": None, "person_id": None, "similarity": None, "margin": None}
+    assert told == [nothing | {"reason": "not_live", "candidates": []}] * 2
 
 
 def test_a_photo_is_compared_with_who_is_there(web: TestClient, analyzer: FakeScanAnalyzer, clock: Clock) -> None:
@@ -503,6 +529,24 @@ def test_abandoned_checks_are_forgotten(web: TestClient, analyzer: FakeScanAnaly
     assert problem(posters[0].post(Head(), after_s=0)) == (409, "liveness_over")
     assert web.post("/v1/liveness").status_code == 201  # without a body: the usual check
     assert len(services_of(web).liveness._posted) == 1
+
+
+def test_a_check_that_cannot_be_written_down_stands_in_nobodys_way(
+    web: TestClient, analyzer: FakeScanAnalyzer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> str:
+        raise NotWritable("The result cannot be stored", why="the disk is full")
+
+    poster, person = Poster(web, analyzer, clock), Person()
+    Poster(web, analyzer, clock)  # nobody goes on with it
+    monkeypatch.setattr(services_of(web).liveness.results, "passed", full)
+    answer = poster.post(Head(), after_s=0)
+    while answer.status_code == 200:
+        answer = poster.post(person.next(answer.json()), after_s=1 / FPS)
+    assert answer.json()["code"] == "not_writable"
+    clock.now_s += 200
+    assert web.post("/v1/liveness", json={}).status_code == 201
+    assert [entry["liveness"]["reason"] for entry in web.get("/v1/audit").json()["entries"]] == ["interrupted"]
 
 
 def test_a_check_that_another_process_follows_cannot_go_on_here(

@@ -107,8 +107,8 @@ def show(context: CommandContext, name: str) -> None:
 @people.command()
 @click.argument("name")
 @click.option("--notes", metavar="TEXT", help="What is to be known of them, any number of lines; '' for nothing.")
-@click.option("--tag", "tags", multiple=True, metavar="TAG", help="Give them a tag; may be said several times.")
-@click.option("--untag", "untags", multiple=True, metavar="TAG", help="Take a tag away; may be said several times.")
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="Give them a tag; may be repeated.")
+@click.option("--untag", "untags", multiple=True, metavar="TAG", help="Take a tag away; may be repeated.")
 @click.option("--external-id", metavar="ID", help="What another system calls them, nobody else; '' for nothing.")
 @settings_options("pool")
 @json_option

@@ -69,7 +69,7 @@ pool.add_command(rekey)
 @settings_options("pool")
 @json_option
 def backup_pool(context: CommandContext, file: Path, force: bool, other_key_file: Path | None, plain: bool) -> None:
-    """Copy all people of the pool into FILE, verified, whoever uses the pool meanwhile.
+    """Copy all people of the pool into FILE, verified, also while others use the pool.
 
     \b
     facepool pool backup /backup/pool.db
@@ -85,7 +85,7 @@ def backup_pool(context: CommandContext, file: Path, force: bool, other_key_file
 
     The backup of an encrypted pool is encrypted with the same key: without it, it cannot be restored either.
 
-    Whoever is erased from the pool stays in its backups: delete those after the time that you have promised.
+    People who are erased from the pool stay in its backups: delete those after the time that you have promised.
 
     Of a pool in PostgreSQL, pg_dump copies keys and logs of its servers, too.
     """

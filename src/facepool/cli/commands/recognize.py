@@ -138,12 +138,8 @@ def recognize_sources(
     console, settings = context.console, context.settings
     painter, sources = Painter(), Sources(named, context)
     sources.check(window)
-    if challenge is not None and any(map(sources.is_pictures, sources.all)):
-        raise ConfigError(
-            "Nobody in a picture can show that they are alive",
-            why="--require-live asks people to turn their head",
-            fix="Name cameras and videos, or leave out --require-live (require_live in the settings)",
-        )
+    if challenge is not None:
+        _check_moving(sources)
     with ExitStack() as stack:
         event_output = stack.enter_context(_EventOutput.of(context, outputs.crops))
         pool = stack.enter_context(context.open_pool(context.analyzer.space, must_exist=not settings.keep_unknown))
@@ -176,6 +172,15 @@ def recognize_sources(
                 if viewer.ended:
                     break
     return sources.exit_code
+
+
+def _check_moving(sources: Sources) -> None:
+    if any(map(sources.is_pictures, sources.all)):
+        raise ConfigError(
+            "Nobody in a picture can show that they are alive",
+            why="--require-live asks people to turn their head",
+            fix="Name cameras and videos, or leave out --require-live (require_live in the settings)",
+        )
 
 
 @contextmanager

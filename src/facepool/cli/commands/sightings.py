@@ -117,7 +117,7 @@ def correct(
     force: bool,
     last: int,
 ) -> None:
-    """Say that SIGHTING is PERSON, whoever it was taken for, or --nobody known.
+    """Say that SIGHTING is PERSON, not the one it was taken for, or --nobody known.
 
     \b
     facepool sightings correct 6f1c7d1e-0a4b-4c39-9d56-2f6f0f6d9a11 Bo --preview

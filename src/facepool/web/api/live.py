@@ -185,6 +185,8 @@ async def converse(
                 async for item in stream:
                     if item is None:
                         await run(thread, conversation.idle)
+                        if conversation.over:
+                            await stream.close()
                         continue
                     # At once before a command: it may be the one that saves.
                     try:

@@ -5,8 +5,8 @@ Over the WebSocket, the first message is ``{"do": "start", "partial": false}``, 
 ``facepool.web.api.live`` says, each answered with ``{"type": "liveness", "frame": 7, "phase": "turn", "hint": {"code":
 ..., "text": ..., "angle_deg": 90.0}, "step": 1, "steps": 3, ...}``. Nobody is told a direction before the one before it
 was followed. At the end stands ``{"type": "result", "frame": 93, "liveness": {...}, "meaning": ..., "liveness_token":
-...}``, after which the server closes the connection; ``{"do": "stop"}`` gives up. Times are those of the server: a
-frame counts when it comes.
+...}``, after which the server closes the connection; ``{"do": "stop"}`` gives up, as does who sends nothing for ten
+seconds. Times are those of the server: a frame counts when it comes.
 
 Without WebSockets, ``POST /v1/liveness`` begins, and ``POST /v1/liveness/{id}/frames`` takes frames, several at once
 if need be, at least every two seconds.
@@ -40,7 +40,7 @@ from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices, Services
 from facepool.web.services.decoding import FRAME_LIMITS
 from facepool.web.services.keys import Caller
-from facepool.web.services.liveness.checks import Concluded, LivenessCheck
+from facepool.web.services.liveness.checks import SILENT_S, Concluded, LivenessCheck
 from facepool.web.services.liveness.record import LivenessRecord
 
 router = APIRouter(prefix="/v1/liveness", tags=["liveness"], route_class=BoundedRoute)
@@ -182,6 +182,7 @@ class _Checker:
         self._caller = caller
         self._client = client
         self._check: LivenessCheck | None = None
+        self._since_s = services.liveness.clock()
         self.over = False
 
     def take(self, item: SentFrame | str) -> Message | None:
@@ -199,9 +200,11 @@ class _Checker:
             return answer | {"frame": item.number} if isinstance(item, SentFrame) else answer
 
     def idle(self) -> None:
-        """Who has gone is not waited for."""
-        if self._check is not None and self._check.is_late:
-            self.over = True
+        """Who has gone, or does not begin, is not waited for."""
+        if self._check is not None:
+            self.over = self._check.is_late
+        else:
+            self.over = self._services.liveness.clock() - self._since_s > SILENT_S
 
     def close(self) -> None:
         if self._check is not None and self._check.concluded is None:

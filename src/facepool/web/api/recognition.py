@@ -92,17 +92,18 @@ async def recognize(
 
 
 def _only_live(faces: RecognizedFaces, live: Decision, shown: Sequence[bool]) -> RecognizedFaces:
-    """The faces of a picture, of which none is named but that of the person who has made the check.
+    """The faces of a picture, of which nothing is told but of that of the person who has made the check.
+
+    Whom the others resemble would name them, and how much, whether the pool has them.
 
     Args:
         faces: As they are named by the picture.
         live: Who has made the check.
         shown: Whether each face is theirs.
     """
+    nothing = Decision(None, None, live.threshold, None, "not_live")
     decisions = tuple(
-        decision
-        if is_theirs and decision.person == live.person
-        else replace(decision, person=None, reason="not_live" if decision.person else decision.reason)
+        decision if is_theirs and decision.person == live.person else nothing
         for decision, is_theirs in zip(faces.decisions, shown, strict=True)
     )
     return replace(faces, decisions=decisions)

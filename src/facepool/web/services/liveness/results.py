@@ -33,6 +33,8 @@ MOST_LONGER = 3
 MOST_FAILED = 60
 """So many checks of one client may fail in an hour, more than can be expected."""
 _REMEMBERED_S = 3600.0
+_SKEW_S = 60.0
+"""So much may the clocks of several servers differ. What comes from later than that is from a clock set back since."""
 _AT_ONCE = 2
 """So many checks of one client may be under way without making the next ones longer."""
 _EXPECTED = 10
@@ -153,7 +155,9 @@ class LivenessResults:
         now, number = self._clock(), secrets.token_bytes(16)
         digest = _client_digest(self._key, client)
         with self._store.transaction() as db:
-            db.execute("DELETE FROM server_liveness WHERE drawn_at < ?", (now - _REMEMBERED_S,))
+            db.execute(
+                "DELETE FROM server_liveness WHERE drawn_at < ? OR drawn_at > ?", (now - _REMEMBERED_S, now + _SKEW_S)
+            )
             db.execute("UPDATE server_liveness SET seen = NULL WHERE ends_at < ?", (now,))
             failed = _failed(db, digest, now)
             if failed >= MOST_FAILED:
@@ -266,7 +270,7 @@ class LivenessResults:
             raise _unknown() from error
         if not hmac.compare_digest(signature, self._signature("result", client, number, ends_at, secret)):
             raise _unknown()
-        if self._clock() > ends_at:
+        if not 0 <= ends_at - self._clock() <= RESULT_S + _SKEW_S:
             raise _over()
         return number, secret
 
