@@ -164,6 +164,15 @@ def test_what_lies_beside_a_link_to_a_pool_goes_along(tmp_path: Path) -> None:
             people(link, collection)
 
 
+@pytest.mark.parametrize("content", ["", "[]", '{"files": [1], "in_keyring": false}'])
+def test_a_damaged_record_of_a_conversion_is_no_guess(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "pool.db"
+    journal_of(path).write_text(content)
+    with pytest.raises(PoolCorrupt, match="conversion is damaged"):
+        finish(path)
+    assert journal_of(path).exists()
+
+
 KILLED = """
 import os, sys
 from pathlib import Path

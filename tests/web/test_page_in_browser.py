@@ -86,9 +86,10 @@ HARD_TO_HIT = """() => {
   }
   return bad;
 }"""
-# A head that does what the page is told, a little at a time; of each direction there are frames from straight ahead on.
+# A head that does what the page is told, a little at a time, and more slowly once it is told that; of each direction
+# there are frames from straight ahead on.
 ACTOR = """
-const act = { told: null, way: 0, at: 0 };
+const act = { told: null, way: 0, at: 0, slow: 1, tick: 0 };
 const images = FRAMES.map((src) => Object.assign(new Image(), { src }));
 const Plain = WebSocket;
 window.WebSocket = class extends Plain {
@@ -101,6 +102,8 @@ navigator.mediaDevices.getUserMedia = async () => {
   const canvas = Object.assign(document.createElement("canvas"), { width: 640, height: 480 });
   const pen = canvas.getContext("2d");
   setInterval(() => {
+    if (["more_slowly", "few_pictures"].includes(act.told?.hint?.code)) act.slow = 3;
+    if (++act.tick % act.slow) return;
     const angle = act.told?.hint?.angle_deg ?? null;
     const way = angle === null ? act.way : Math.round(angle / 45) % 8;
     if (act.at === 0) act.way = way;

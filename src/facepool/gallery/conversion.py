@@ -262,12 +262,11 @@ def _put_in_place(path: Path) -> None:
     journal = journal_of(path)
     if not journal.exists():
         return
-    content = json.loads(journal.read_text(encoding="utf-8"))
-    files = [journal.parent / name for name in content["files"]]
+    files, in_keyring = _read_journal(journal)
     with storage_errors(path):
         for file in files:
             _replace(file)
-        if content["in_keyring"]:
+        if in_keyring:
             promote_keyring(path)
         sync_folders(files)
         for file in files:
@@ -275,6 +274,19 @@ def _put_in_place(path: Path) -> None:
             _wipe(_former(file))
         journal.unlink()
         sync_folders([path])
+
+
+def _read_journal(journal: Path) -> tuple[list[Path], bool]:
+    """Which files are converted, and whether their key waits in the keyring."""
+    try:
+        content = json.loads(journal.read_text(encoding="utf-8"))
+        return [journal.parent / name for name in content["files"]], bool(content["in_keyring"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise PoolCorrupt(
+            f"{journal} is damaged",
+            why="it does not say which files of the pool were converted",
+            fix=f"Put the files that end in {_CONVERTED} in the places of those without it, and delete {journal.name}",
+        ) from error
 
 
 def _replace(file: Path) -> None:
