@@ -19,6 +19,7 @@ from facepool.capture import VideoWriter
 from facepool.cli.main import cli, run
 from facepool.runtime import default_cache
 from facepool.types import Image
+from support.warm_commands import warm_commands
 
 FRAME_WH = (320, 400)
 FPS = 10.0
@@ -75,7 +76,10 @@ class Commands:
 
     def __call__(self, *words: str | Path, **env: str) -> Outcome:
         """``facepool WORDS``, with further environment variables."""
-        return self.python("-m", "facepool", *words, env=env)
+        environment, warm = self.env | env, warm_commands()
+        if warm is None or not warm.can_run(environment):
+            return self.python("-m", "facepool", *words, env=env)
+        return Outcome(*warm.run(list(map(str, words)), self.folder, environment, _PATIENCE_S))
 
     def python(
         self, *words: str | Path, env: Mapping[str, str] | None = None, preexec: Callable[[], None] | None = None

@@ -43,7 +43,7 @@ CAMERA, CALLER = "Zzyzx door", "Zzyzx admin"
 JPEG = b"\xff\xd8\xff a face of Zzyzx"
 _CHANGING = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\d{4}-\d\d-\d\dT[\d:.]+(\+00:00|Z)?|"
-    r"fp_[\w-]{43}|\b\d+\.\d+\b|erased-[0-9a-f]{16}|\"id\":\d+"
+    r"fp_[\w-]{43}|fpl_[\w-]+|\b\d+\.\d+\b|erased-[0-9a-f]{16}|\"id\":(\d+|\"[0-9a-f]{32}\")"
 )
 """What differs between two answers that say the same."""
 
@@ -222,6 +222,7 @@ def _made_up(text: str) -> str:
     return "".join({"z": "q", "Z": "Q"}.get(letter, letter) for letter in text)
 
 
+@pytest.mark.parametrize("gallery", ["pool.db"], indirect=True)
 def test_another_collection_by_name_is_as_one_that_is_not_there(web: TestClient, gallery: PoolAddress) -> None:
     collections = collections_of(web)
     key = collections.root.keys.add("Guest", "admin", [OWN])
@@ -255,6 +256,7 @@ def test_another_collection_by_name_is_as_one_that_is_not_there(web: TestClient,
     assert not [one for one in collections_in(gallery) if one in (NOWHERE, "No Name")]
 
 
+@pytest.mark.parametrize("gallery", ["pool.db"], indirect=True)
 def test_an_event_stream_hears_of_its_own_collection_only(web: TestClient) -> None:
     """`/v1/events` does not end, so it is asked here what it listens to."""
     collections = collections_of(web)

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 LOCAL_HOST = {"host": "127.0.0.1"}
 ENDLESS = "/v1/events"
-EXAMPLES = 15
+EXAMPLES = 10
 CHECKS = [
     not_a_server_error,
     status_code_conformance,

@@ -190,7 +190,7 @@ def test_a_pair_of_npy_files_says_who_has_room_for_several(facepool: Commands) -
 def test_every_command_that_takes_a_pool_takes_a_collection() -> None:
     """But for those that are about the pool with all of them."""
     whole = {"keys list", "keys remove", "pool collections list", "pool collections create"}
-    whole |= {"pool collections remove"}
+    whole |= {"pool collections remove", "pool encrypt", "pool decrypt", "pool rekey"}
     for path, command in _leaves(LazyGroup(), ""):
         options = {option for parameter in command.params for option in parameter.opts}
         if "--pool" in options:
@@ -200,7 +200,7 @@ def test_every_command_that_takes_a_pool_takes_a_collection() -> None:
 def test_nobody_takes_the_pool_for_the_collection_that_was_named() -> None:
     """`settings.pool` is the pool with all of them: only who serves, lists or makes them means that."""
     means_all = {"cli/context.py", "cli/commands/doctor.py", "cli/commands/serve.py", "web/app.py"}
-    means_all |= {"config.py", "web/services/collections.py"}
+    means_all |= {"cli/commands/encryption.py", "config.py", "web/services/collections.py"}
     sources = {path.relative_to(PACKAGE).as_posix(): path.read_text("utf-8") for path in PACKAGE.rglob("*.py")}
     assert {name for name, text in sources.items() if re.search(r"\bsettings\.pool\b", text)} <= means_all
 

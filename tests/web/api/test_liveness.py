@@ -16,6 +16,7 @@ from facepool.faces.analyze import AnyImage
 from facepool.gallery.address import pool_address
 from facepool.types import Detections, Floats, Sample
 from facepool.web.services import Services
+from facepool.web.services.decoding import Decoder
 from facepool.web.services.liveness.record import LivenessRecord
 from facepool.web.services.liveness.results import PassedCheck
 from support import postgres
@@ -84,6 +85,28 @@ class Analyzer(FakeScanAnalyzer):
 @pytest.fixture
 def analyzer() -> FakeScanAnalyzer:
     return Analyzer()
+
+
+class SharedDecoder(Decoder):
+    """Its processes go on when a server ends, for that of the next test: to start them takes longer than most."""
+
+    def close(self) -> None:
+        """Not yet."""
+
+    def end(self) -> None:
+        super().close()
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Iterator[SharedDecoder]:
+    decoder = SharedDecoder()
+    yield decoder
+    decoder.end()
+
+
+@pytest.fixture(autouse=True)
+def _decoders_are_shared(monkeypatch: pytest.MonkeyPatch, decoder: SharedDecoder) -> None:
+    monkeypatch.setattr("facepool.web.services.Decoder", lambda _processes: decoder)
 
 
 @pytest.fixture
