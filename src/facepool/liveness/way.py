@@ -14,6 +14,8 @@ came often enough to see any head there. ``few_pictures``: it was not, and pictu
 _MOST_MISSING = 0.6
 # Of clear turns a second, more than heads do: 190 degrees to the side.
 _QUICKEST = 12.0
+# A camera in the dark gives a picture several times; one that is the same for longer shows a head that keeps still.
+_SAME_S = 0.3
 
 
 class Way:
@@ -26,7 +28,7 @@ class Way:
     def __init__(self, back: float) -> None:
         self._back = back
         self._before = np.zeros(2)  # straight ahead
-        self._wait_s = 0.0
+        self._wait_s = self._same_s = 0.0
         self._leap = self._leap_s = self._farthest = 0.0
 
     def wait(self, passed_s: float) -> None:
@@ -35,14 +37,18 @@ class Way:
 
     def add(self, now: Parallax) -> None:
         """Where the head is in the picture that came."""
+        if np.array_equal(now.moved, self._before):
+            self._same_s, self._wait_s = self._same_s + self._wait_s, 0.0
+            return
         if now.turn.reach <= self._back:
             self._leap = self._leap_s = self._farthest = 0.0
         else:
             leap = float(np.linalg.norm(now.moved - self._before))
             if leap > self._leap:
-                self._leap, self._leap_s = leap, self._wait_s
+                same_s = self._same_s if self._same_s <= _SAME_S else 0.0
+                self._leap, self._leap_s = leap, same_s + self._wait_s
             self._farthest = max(self._farthest, now.turn.reach)
-        self._before, self._wait_s = now.moved, 0.0
+        self._before, self._wait_s, self._same_s = now.moved, 0.0, 0.0
 
     def judge(self) -> Sight:
         """Whether the head was seen between straight ahead and where it has been since."""
