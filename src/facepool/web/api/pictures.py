@@ -149,7 +149,8 @@ async def sent_pictures(request: PictureRequest) -> list[SentPicture]:
 async def pictures_if_any(request: PictureRequest) -> list[SentPicture]:
     """The same of a route that may do without; empty for a request that has no body at all."""
     headers = request.headers
-    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers and not await request.body():
+    announced = "content-type" in headers or "transfer-encoding" in headers
+    if headers.get("content-length") == "0" or ("content-length" not in headers and not announced):
         return []
     return await sent_pictures(request)
 
