@@ -138,10 +138,13 @@ def main() -> None:
         sheet = contact_sheet(arguments.sheet, arguments.first, arguments.half)
         cv2.imwrite(f"{arguments.output or 'sheet'}.png", sheet)
         return
-    wanted = [(name, number) for name in names for number in range(max(round(ATTEMPTS[name] * arguments.share), 1))]
     folder = (
         (arguments.work or user_cache_path("facepool") / "benchmarks" / "liveness") / digest() / str(arguments.half)
     )
+    wanted = [(name, number) for name in names for number in range(max(round(ATTEMPTS[name] * arguments.share), 1))]
+    if arguments.filmed:
+        wanted = [task for task in wanted if path_of(folder, *task).is_file()]
+        names = [name for name in names if any(task[0] == name for task in wanted)]
     if arguments.rate:
         print(_by_rate(arguments.rate, wanted, names, folder, arguments))
         return
@@ -171,6 +174,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Who passes the liveness challenge.")
     parser.add_argument("--only", nargs="+", choices=list(ATTEMPTS), help="some instruments")
     parser.add_argument("--share", type=float, default=1.0, help="this part of the attempts")
+    parser.add_argument("--filmed", action="store_true", help="only what was filmed before, by a run that was stopped")
     parser.add_argument("--half", type=int, choices=(TUNING, REPORT), default=REPORT, help="of the people")
     parser.add_argument("--rate", nargs="+", type=float, help="uneven frames, so many a second, in place of the usual")
     parser.add_argument("--processes", type=int, default=1, help="how many film at once, each on one core")

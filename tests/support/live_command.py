@@ -54,7 +54,7 @@ class Live:
     def ends(self, patience_s: float = PATIENCE_S) -> int:
         """Its exit code, waited for."""
         code = self.process.wait(patience_s)
-        assert "Traceback" not in self.said
+        assert "Traceback" not in self.said, self.said
         return code
 
     def __enter__(self) -> Self:
