@@ -15,7 +15,7 @@ from facepool.faces.detect import RetinaFace
 from facepool.models.catalog import DEMO_PHOTOS, InstalledModel, RetinaFaceSpec
 from facepool.models.store import ModelStore, default_root
 from facepool.runtime import Device, Runtime, default_threads
-from support import postgres
+from support import postgres, ray_cluster
 from support.commands import Commands
 from support.paths import SHARED
 from support.synthetic_camera import SyntheticHead
@@ -57,9 +57,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Leave out what asks PostgreSQL where there is none."""
-    if item.get_closest_marker("postgres") and (why := postgres.missing()):
-        pytest.skip(why)
+    """Leave out what asks PostgreSQL, or computes on Ray, where there is none."""
+    for marker, missing in (("postgres", postgres.missing), ("ray", ray_cluster.missing)):
+        if item.get_closest_marker(marker) and (why := missing()):
+            pytest.skip(why)
+
+
+@pytest.fixture
+def two_nodes() -> ray_cluster.RayCluster:
+    """A Ray cluster of two nodes, which all tests of a session share; a test may kill its ``last`` node."""
+    cluster = ray_cluster.cluster()
+    cluster.mend()
+    return cluster
 
 
 @pytest.fixture(autouse=True)
