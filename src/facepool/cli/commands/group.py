@@ -309,7 +309,10 @@ def _look(library: PhotoLibrary, found: PictureFolder, context: CommandContext, 
     try:
         with console.counting("Looking at photos", len(found.pictures)) as counter:
             library.look(
-                found, LocalAnalysis(context.analyzer, aligned=True), counter.step, lambda path, error: console.note(f"Left out {path}: {error.why}")
+                found,
+                LocalAnalysis(context.analyzer, aligned=True),
+                counter.step,
+                lambda path, error: console.note(f"Left out {path}: {error.why}"),
             )
     except KeyboardInterrupt:
         if not is_kept:
