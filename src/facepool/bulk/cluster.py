@@ -18,17 +18,14 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from facepool.bulk.pictures import PictureFaces
-from facepool.bulk.worker import PATHS, RESULTS, Task, Worker
+from facepool.bulk.worker import RESULTS, Part, Task, Worker, part_of
 from facepool.errors import ClusterFailed, ClusterUnreachable, FacepoolError
 from facepool.extras import require
 from facepool.faces.analyze import Analyzer
 from facepool.types import EmbeddingSpace
-
-if TYPE_CHECKING:
-    import pyarrow
 
 LOCAL = "local"
 """The address for workers on this machine alone, which are started and ended with the job."""
@@ -93,7 +90,7 @@ class RayAnalysis:
         if not paths:
             return
         length = self._part_of(len(paths))
-        parts = [_table(paths[start : start + length]) for start in range(0, len(paths), length)]
+        parts = [part_of(paths[start : start + length]) for start in range(0, len(paths), length)]
         left = iter(paths)
         with _explained(self._job.address):
             for data in self._results(parts, _folder_of(paths), known):
@@ -108,21 +105,21 @@ class RayAnalysis:
     def _part_of(self, pictures: int) -> int:
         return max(1, min(_MOST_PICTURES, pictures // (self.workers * _PARTS_EACH)))
 
-    def _results(self, parts: "list[pyarrow.Table]", folder: Path, known: Collection[str]) -> Iterator[bytes]:
+    def _results(self, parts: list[Part], folder: Path, known: Collection[str]) -> Iterator[bytes]:
         ray = _import_ray()
         job = self._job
         task = Task(job.load, job.space, folder, version("facepool"), aligned=job.aligned)
-        data = ray.data.from_arrow(parts).map_batches(
+        data = ray.data.from_items(parts, override_num_blocks=len(parts)).map_batches(
             Worker,
             fn_constructor_kwargs={"task": task, "known": ray.put(frozenset(known))},
             batch_size=None,  # a part as it is
-            batch_format="pyarrow",
+            batch_format="numpy",
             concurrency=min(self.workers, len(parts)),
             num_cpus=job.cpus,
             num_gpus=job.gpus or None,
         )
-        for table in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            yield from table.column(RESULTS).to_pylist()
+        for row in data.iter_rows():
+            yield row[RESULTS]
 
 
 @contextmanager
@@ -210,12 +207,6 @@ def _explained(address: str) -> Iterator[None]:
             why=f"Ray says {type(error).__name__}",
             fix="Look into the log files of its machines (ray logs), and run the same again: it does what is left",
         ) from None
-
-
-def _table(paths: Sequence[Path]) -> "pyarrow.Table":
-    import pyarrow  # noqa: PLC0415 -- comes with Ray
-
-    return pyarrow.table({PATHS: [os.fsencode(path) for path in paths]})
 
 
 def _folder_of(paths: Sequence[Path]) -> Path:

@@ -7,23 +7,22 @@ path of a picture, which is somebody's name.
 import os
 import pickle
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from facepool.bulk.pictures import PictureFaces, look_at
 from facepool.errors import ClusterFailed, FacepoolError, PathMissing
 from facepool.faces.analyze import Analyzer
 from facepool.types import EmbeddingSpace
 
-if TYPE_CHECKING:
-    import pyarrow
-
 _Error = TypeVar("_Error", bound=FacepoolError)
+Part = dict[str, bytes]
+"""A row of what goes to workers, and comes from them: some pictures, in one block of bytes."""
 PATHS, RESULTS = "paths", "results"
-"""Columns of what a worker gets, and of what it gives."""
+"""What the block is called on the way there, and back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +63,24 @@ class Worker:
         except FacepoolError as error:
             self._analyzer = _on_this_machine(error)
 
-    def __call__(self, part: "pyarrow.Table") -> "pyarrow.Table":
-        """The results of the pictures of a part, in one row."""
-        import pyarrow  # noqa: PLC0415 -- comes with Ray
+    def __call__(self, rows: Mapping[str, Sequence[bytes]]) -> dict[str, list[bytes]]:
+        """What there is of the pictures of each row, or the error that ends the work."""
+        return {RESULTS: [pickle.dumps(self._results(paths), pickle.HIGHEST_PROTOCOL) for paths in rows[PATHS]]}
 
-        paths = [Path(os.fsdecode(path)) for path in part.column(PATHS).to_pylist()]
-        return pyarrow.table({RESULTS: [pickle.dumps(self._results(paths), pickle.HIGHEST_PROTOCOL)]})
-
-    def _results(self, paths: Sequence[Path]) -> list[PictureFaces] | FacepoolError:
+    def _results(self, part: bytes) -> list[PictureFaces] | FacepoolError:
         if isinstance(self._analyzer, FacepoolError):
             return self._analyzer
         try:
+            paths = [Path(os.fsdecode(path)) for path in part.split(b"\0")]
             found = look_at(paths, self._analyzer, self._known, aligned=self._task.aligned)
             return [_named(picture) for picture in found]
         except FacepoolError as error:
             return _on_this_machine(error)
+
+
+def part_of(paths: Sequence[Path]) -> Part:
+    """Some files as they are handed to a worker."""
+    return {PATHS: b"\0".join(os.fsencode(path) for path in paths)}
 
 
 def _load(task: Task) -> Analyzer:
