@@ -17,7 +17,7 @@ _LITE = "milvus+lite:"
 _SERVER = re.compile(
     r"""(?i:(?P<scheme>milvus(?:\+tls)?))://
     (?:(?P<user>[^:@/\s]*)(?::(?P<password>[^@/\s]*))?@)?
-    (?P<host>\[[0-9A-Fa-f:.%]+\]|[^:/?\#@\s\[\]]+)
+    (?P<host>\[[0-9A-Fa-f:.%]+\]|[^:/?\#@\s,\[\]]+)
     (?::(?P<port>[0-9]{1,5}))?
     (?:/(?P<database>[A-Za-z0-9_]*))?/?""",
     re.VERBOSE,
