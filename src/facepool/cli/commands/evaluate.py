@@ -19,7 +19,6 @@ import numpy as np
 
 import facepool
 from facepool import extras
-from facepool.bulk import LocalAnalysis
 from facepool.capture import PictureFolder, pictures_or_error
 from facepool.cli.context import DETECTION, MODELS, CommandContext, json_option, settings_options
 from facepool.cli.ui.console import Console, counted, people_count
@@ -120,12 +119,14 @@ class Evaluation:
             cache: Folder for what is kept between runs; by default the user's.
             keep: Whether anything is.
         """
-        analyzer = self.analyzer
         folder = in_a_home(cache or users_folder("cache"), "--cache")
-        with EmbeddingCache(folder, self._recipe()) if keep else nullcontext() as known:
+        with (
+            self._context.picture_analysis() as analysis,
+            EmbeddingCache(folder, self._recipe()) if keep else nullcontext() as known,
+        ):
             try:
                 with self.console.counting("Looking at pictures", len(paths)) as counter:
-                    pictures = embed_pictures(paths, people, LocalAnalysis(analyzer), known, counter.step)
+                    pictures = embed_pictures(paths, people, analysis, known, counter.step)
             except KeyboardInterrupt:
                 if not keep:
                     raise
@@ -268,7 +269,7 @@ def evaluate() -> None:
 @_output_option
 @click.option("--allow-missing", is_flag=True, help="Leave out pairs whose pictures are not there.")
 @_cache_options
-@settings_options("threshold", *MODELS, *DETECTION)
+@settings_options("threshold", "ray", *MODELS, *DETECTION)
 @json_option
 def pairs(
     context: CommandContext,
@@ -297,7 +298,7 @@ def pairs(
 @_people_argument
 @_output_option
 @_cache_options
-@settings_options("threshold", *MODELS, *DETECTION)
+@settings_options("threshold", "ray", *MODELS, *DETECTION)
 @json_option
 def folder(context: CommandContext, people: Path, output: Path | None, cache: Path | None, no_cache: bool) -> int:
     """Verification of every picture with every other one.
@@ -327,7 +328,7 @@ def folder(context: CommandContext, people: Path, output: Path | None, cache: Pa
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the draw.")
 @_output_option
 @_cache_options
-@settings_options("threshold", "target_fpir", *MODELS, *DETECTION)
+@settings_options("threshold", "target_fpir", "ray", *MODELS, *DETECTION)
 @json_option
 def identify(
     context: CommandContext,
