@@ -21,11 +21,12 @@ from facepool.gallery.address import PostgresAddress
 from facepool.gallery.base import OpenFiles, check_gallery
 from facepool.gallery.checks import check_dimension, check_space
 from facepool.gallery.image import Misfit, image_of
+from facepool.gallery.index_address import IndexAddress, check_can_have_index
 from facepool.gallery.sql import SqlGallery
 from facepool.search.image import Image, ImageKeeper
 from facepool.search.index import Index
 from facepool.search.shared import SharedIndex
-from facepool.search.state import Outage
+from facepool.search.state import Behind, Outage
 from facepool.types import EmbeddingSpace, counted
 
 if TYPE_CHECKING:
@@ -51,10 +52,12 @@ class SearchChoice:
         place: Where.
         exact: In the database, look at all templates in place of its index, which may overlook somebody. In memory the
             answer is exact anyhow.
+        index: What lists the nearest templates, and follows the gallery; None: nothing does.
     """
 
     place: Place = "auto"
     exact: bool = False
+    index: IndexAddress | None = None
 
 
 class Known:
@@ -65,12 +68,14 @@ class Known:
         newest: The index in memory, as new as it is.
         following: Held by whoever brings what is in memory up to date.
         mirror: What is in memory of a gallery that is searched in its database; None: nothing.
+        behind: Why the index is not searched, or does not have everything, as was seen last; None: it has.
     """
 
     def __init__(self, choice: SearchChoice) -> None:
         self.choice = choice
         self.following = threading.Lock()
         self.mirror: Mirror | None = None
+        self.behind: Behind | None = None
         self.newest = SharedIndex()
         self._images = ImageKeeper()
         self._in_database: bool | None = None
@@ -269,8 +274,10 @@ def choose(gallery: Gallery, choice: SearchChoice) -> None:
         choice: How.
 
     Raises:
-        ConfigError: It is to be searched in its database, and is in files.
+        ConfigError: It is to be searched in its database, and is in files; or it can have no index.
     """
+    if choice.index is not None:
+        check_can_have_index(gallery.address)
     if choice.place == "database" and not is_in_postgresql(gallery):
         raise ConfigError(
             f"{gallery.address.name} cannot be searched in a database",
