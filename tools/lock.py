@@ -6,13 +6,16 @@ Only versions that have wheels count: nothing is built where the lock files are 
 import subprocess
 import sys
 
-LOCKS = {"requirements.lock": "build", "requirements-dev.lock": "dev"}
+LOCKS = {
+    "requirements.lock": ("--extra", "all", "--group", "build"),
+    "requirements-dev.lock": ("--extra", "all", "--extra", "milvus", "--extra", "ray", "--group", "dev"),
+}
 
 
 def main() -> int:
     """Call uv once a lock file."""
-    for lock, group in LOCKS.items():
-        command = ["uv", "pip", "compile", "pyproject.toml", "--extra", "all", "--group", group, "--output-file", lock]
+    for lock, wanted in LOCKS.items():
+        command = ["uv", "pip", "compile", "pyproject.toml", *wanted, "--output-file", lock]
         shape = ["--universal", "--python-version", "3.11", "--generate-hashes", "--upgrade"]
         shape += ["--only-binary", ":all:"]
         bare = ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]

@@ -34,6 +34,7 @@ from facepool.faces.load import PrecisionChoice
 from facepool.files import users_folder
 from facepool.gallery.address import EncryptedFile, PoolAddress, PostgresAddress, pool_address
 from facepool.gallery.collections import DEFAULT, check_collection, collection_address
+from facepool.gallery.index_address import IndexAddress, index_address
 from facepool.gallery.sightings import InboxBounds
 from facepool.groups.keeper import KeepOptions
 from facepool.privacy.holdings import RetentionLimits
@@ -101,6 +102,25 @@ PoolSetting = Annotated[
     PlainSerializer(_shown_address),
 ]
 """Where people are kept."""
+
+
+def _address_of_index(value: object) -> IndexAddress | None:
+    """As `_address_of_pool`: what is no address is not shown."""
+    if value is None or isinstance(value, str | IndexAddress):
+        return index_address(value) if value else None
+    raise ConfigError(
+        "The setting 'index' cannot be used",
+        why=f"it is no text, but of type {type(value).__name__}",
+        fix='Write it like index = "milvus://host:19530"',
+    )
+
+
+IndexSetting = Annotated[
+    InstanceOf[IndexAddress] | None,
+    BeforeValidator(_address_of_index),
+    PlainSerializer(lambda index, info: str(index) if index and info.mode_is_json() else index),
+]
+"""What lists the templates that are nearest to a face."""
 LEAST_EVERY_S = 0.1
 """No address is asked for single pictures more often: whoever wants more takes its stream."""
 _PORTS = {"http": 80, "https": 443}
@@ -146,6 +166,11 @@ class Settings(BaseModel):
     collection: str = Field(
         DEFAULT,
         description="Collection of the pool, each with people of its own: facepool pool collections list",
+    )
+    index: IndexSetting = Field(
+        None,
+        description="Index that lists the nearest of very many templates, and follows the pool: milvus://host:19530, "
+        "milvus+tls://user:password@host/database or milvus+lite:index.db",
     )
     pack: str = Field("open", description="Detector and embedder that go together: facepool models list")
     detector: str | None = Field(None, description="Another detector than the pack's")
@@ -371,7 +396,7 @@ class Settings(BaseModel):
 
     def search_choice(self) -> SearchChoice:
         """How the pool is searched."""
-        return SearchChoice(self.search, self.exact)
+        return SearchChoice(self.search, self.exact, self.index)
 
     def live_options(self, *, keep_crops: bool = False, challenge: ChallengeOptions | None = None) -> LiveOptions:
         """When a face that moves is named, and what is spent on it.

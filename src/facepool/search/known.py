@@ -20,6 +20,7 @@ from facepool.gallery.address import PostgresAddress
 from facepool.gallery.base import OpenFiles, check_gallery
 from facepool.gallery.checks import check_dimension, check_space
 from facepool.gallery.image import Misfit, image_of
+from facepool.gallery.index_address import IndexAddress, check_can_have_index
 from facepool.gallery.sql import SqlGallery
 from facepool.search.image import Image, ImageKeeper
 from facepool.search.index import Index
@@ -50,10 +51,12 @@ class SearchChoice:
         place: Where.
         exact: In the database, look at all templates in place of its index, which may overlook somebody. In memory the
             answer is exact anyhow.
+        index: What lists the nearest templates, and follows the gallery; None: nothing does.
     """
 
     place: Place = "auto"
     exact: bool = False
+    index: IndexAddress | None = None
 
 
 class Known:
@@ -268,8 +271,10 @@ def choose(gallery: Gallery, choice: SearchChoice) -> None:
         choice: How.
 
     Raises:
-        ConfigError: It is to be searched in its database, and is in files.
+        ConfigError: It is to be searched in its database, and is in files; or it can have no index.
     """
+    if choice.index is not None:
+        check_can_have_index(gallery.address)
     if choice.place == "database" and not is_in_postgresql(gallery):
         raise ConfigError(
             f"{gallery.address.name} cannot be searched in a database",
