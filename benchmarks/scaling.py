@@ -2,9 +2,7 @@
 
     python benchmarks/scaling.py pool W --templates 1000000               the made-up people, once for all engines
     python benchmarks/scaling.py milvus W --output F --kind HNSW:M=24,efConstruction=128 --views 64,200,400
-    python benchmarks/scaling.py fill W pool.db --output F                the same people in a pool of facepool
-    python benchmarks/scaling.py ways W --output F --way memory=pool.db --way database=postgresql://... \
-        --way index=pool.db --index milvus://127.0.0.1:19530              facepool's ways of searching, in turns
+    python benchmarks/scaling.py ways W --output F --record postgresql --way memory --way database --way index
     python benchmarks/scaling.py table F                                  what was measured so far, as a table
 
 A pool is a folder W: people who scatter like LFW's (see ``database_search.py``, whose pool of 200,000 is the same to
@@ -16,44 +14,48 @@ F/scaling.jsonl as they come. Times are of one probe after the other; several se
 
 import argparse
 import json
+import math
 import multiprocessing
 import os
 import resource
-import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from database_search import like_lfw, photos_of_lfw
+from database_search import REPOSITORY, like_lfw, photos_of_lfw
 
-from facepool.gallery import open_pool
+from facepool.gallery import Gallery, open_pool
 from facepool.gallery.batches import SAMPLE_COLUMNS, TemplateBatch
+from facepool.gallery.postgres import PostgresGallery
+from facepool.gallery.postgres_schema import NEAREST_INDEX
 from facepool.recognize.decide import Criteria, decide
-from facepool.search import Search, SearchChoice
+from facepool.search import Search, SearchChoice, hnsw
 from facepool.search.known import known_of
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import EmbeddingSpace
 
+if TYPE_CHECKING:
+    from support.milvus import MilvusServer
+
 TEMPLATES = 4
 """Of a person."""
 PEOPLE_AT_ONCE = 50_000
-PROGRAMS = Path(tempfile.gettempdir()) / "facepool-scaling-milvus"
-"""Where the programs of the package ``milvus`` are unpacked, once."""
 LISTED = 64
 """Templates that facepool asks an index for at first."""
 _PROBES, _STRANGERS = 2000, 500
 _SEED_OF_STRANGERS = 10_000
 _ROWS_AT_ONCE = 10_000
-_COMPARED_AT_ONCE = 200_000
+_PRODUCTS_AT_ONCE = 1 << 26
 _IN_A_ROW = 20
 _PATIENCE_S = 3600.0
+_TICKS = os.sysconf("SC_CLK_TCK")
 _MIN_MARGIN = 0.02
 """By how much a name has to be ahead of the next, as by default."""
 
@@ -105,8 +107,9 @@ def make_pool(folder: Path, templates: int, dimension: int, probes: int) -> None
     order = rng.permutation(sum(map(len, owners)))
     probed, owner = np.concatenate(asked)[order], np.concatenate(owners)[order]
     best, row = np.full(len(probed), -2, np.float32), np.zeros(len(probed), np.int64)
-    for first in range(0, templates, _COMPARED_AT_ONCE):
-        products = probed @ vectors[first : first + _COMPARED_AT_ONCE].T
+    at_once = _PRODUCTS_AT_ONCE // len(probed)
+    for first in range(0, templates, at_once):
+        products = probed @ vectors[first : first + at_once].T
         at = products.argmax(axis=1)
         value = products[np.arange(len(probed)), at]
         row, best = np.where(value > best, first + at, row), np.maximum(value, best)
@@ -124,12 +127,13 @@ class Judge:
         self._pool = pool
         self._threshold = ThresholdPolicy(_SFACE_FMR).identification(len(pool.vectors)).value
 
-    def judged(self, listed: Sequence[np.ndarray], took_s: Sequence[float]) -> dict[str, Any]:
+    def judged(self, listed: Sequence[np.ndarray], took_s: Sequence[float], worked_s: float) -> dict[str, Any]:
         """Shares of probes, by halves.
 
         Args:
             listed: Rows of the pool that are near to each probe, in any order.
             took_s: How long each took.
+            worked_s: Processor time of all, of the server and of who asks.
         """
         pool = self._pool
         found, similar = np.empty(len(listed), np.int64), np.empty(len(listed), np.float32)
@@ -148,6 +152,7 @@ class Judge:
         return {
             "p50_ms": 1e3 * p50,
             "p95_ms": 1e3 * p95,
+            "cpu_ms": 1e3 * worked_s / len(took_s),
             **{
                 f"{name}_{what}": [int(value[which & (half == odd)].sum()), int((which & (half == odd)).sum())]
                 for odd, name in ((0, "chosen"), (1, "reported"))
@@ -182,6 +187,19 @@ def resident_mib(process: int) -> dict[str, float]:
     return {wanted[part[0][:-1]]: int(part[1]) / 1024 for part in parts if part and part[0][:-1] in wanted}
 
 
+def cpu_s(*processes: int) -> float:
+    """Processor time that some processes have taken, with those that they have started."""
+    ticks = 0
+    for process in processes:
+        with suppress(FileNotFoundError, ProcessLookupError):  # one that has just ended
+            own = Path(f"/proc/{process}")
+            user, system = own.joinpath("stat").read_text(encoding="ascii").rpartition(")")[2].split()[11:13]
+            ticks += int(user) + int(system)
+            children = own.joinpath("task", str(process), "children").read_text(encoding="ascii").split()
+            ticks += round(cpu_s(*map(int, children)) * _TICKS)
+    return ticks / _TICKS
+
+
 def disk_mib(folder: Path) -> dict[str, float]:
     """What lies in a folder, by the folders in it."""
     sizes: dict[str, float] = {}
@@ -198,28 +216,11 @@ def disk_mib(folder: Path) -> dict[str, float]:
 class Milvus:
     """A server of its own, with one collection of numbers and vectors, as facepool has it."""
 
-    def __init__(self, folder: Path, settings: dict[str, str]) -> None:
-        from milvus import MilvusServer, MilvusServerConfig  # noqa: PLC0415
+    def __init__(self, server: "MilvusServer") -> None:
         from pymilvus import MilvusClient  # noqa: PLC0415
 
-        self.folder = folder
-        PROGRAMS.mkdir(exist_ok=True)
-        (folder / "bin").symlink_to(PROGRAMS)  # unpacking them takes ten seconds
-        self._server = MilvusServer(MilvusServerConfig())
-        self._server.set_base_dir(str(folder))
-        for name, value in settings.items():
-            self._server.config.set(name, value)
-        started = time.perf_counter()
-        self._server.start()
-        self.start_s = time.perf_counter() - started
-        self.client = MilvusClient(f"http://127.0.0.1:{self._server.listen_port}")
-
-    @property
-    def process(self) -> int:
-        return int(self._server.server_proc.pid)
-
-    def close(self) -> None:
-        self._server.stop()
+        self.folder, self.process, self.address = server.folder, server.pid, server.address()
+        self.client = MilvusClient(f"http://127.0.0.1:{server.port}")
 
     def create(self, dimension: int, kind: str, metric: str, parameters: dict[str, int]) -> None:
         from pymilvus import DataType, MilvusClient  # noqa: PLC0415
@@ -248,6 +249,22 @@ class Milvus:
         rows = [{"id": first + place, "vector": vector} for place, vector in enumerate(vectors)]
         self.client.insert("pool", rows, timeout=600)
 
+    def load(self, vectors: Path, templates: int) -> None:
+        """Have the server read all vectors from a file, as its own tools for moving do."""
+        from pymilvus import connections, utility  # noqa: PLC0415 -- the newer client does not know that of 2.3
+
+        folder = self.folder / "bulk"
+        folder.mkdir()
+        np.save(folder / "id.npy", np.arange(templates))
+        (folder / "vector.npy").symlink_to(vectors.resolve())
+        connections.connect("default", uri=self.address.replace("milvus", "http", 1))
+        task = utility.do_bulk_insert("pool", [str(folder / "id.npy"), str(folder / "vector.npy")])
+        until = time.monotonic() + _PATIENCE_S
+        while (state := utility.get_bulk_insert_state(task)).state_name != "Completed":
+            if state.state_name.startswith("Failed") or time.monotonic() > until:
+                raise RuntimeError(f"{state.state_name}: {state.failed_reason}")
+            time.sleep(1)
+
     def segments(self) -> list[tuple[int, str, str]]:
         """Rows, state and index of each segment that is searched."""
         return [
@@ -260,10 +277,14 @@ class Milvus:
         until = time.monotonic() + _PATIENCE_S
         while time.monotonic() < until:
             described = self.client.describe_index("pool", "vector")
-            if described.get("pending_index_rows") == 0 and described.get("indexed_rows", 0) >= templates:
+            if described["pending_index_rows"] == 0 and described["indexed_rows"] >= templates and self._has(templates):
                 return
             time.sleep(0.5)
         raise TimeoutError(f"the index is not made after {_PATIENCE_S:.0f} s: {described}")
+
+    def _has(self, templates: int) -> bool:
+        """Whether every template is searched by the index: what is made is taken up some seconds later."""
+        return sum(rows for rows, state, index in self.segments() if state == "Sealed" and index) >= templates
 
     def nearest(self, probe: np.ndarray, search: dict[str, int]) -> np.ndarray:
         (found,) = self.client.search(
@@ -273,14 +294,16 @@ class Milvus:
 
 
 @contextmanager
-def milvus(work: Path | None, settings: dict[str, str]) -> Iterator[Milvus]:
-    folder = Path(tempfile.mkdtemp(prefix="facepool-milvus-", dir=work))
-    server = Milvus(folder, settings)
-    try:
-        yield server
-    finally:
-        server.close()
-        shutil.rmtree(folder, ignore_errors=True)
+def milvus(work: Path | None) -> Iterator[Milvus]:
+    """A server of its own, with its files in a folder that goes with it."""
+    sys.path.append(str(REPOSITORY / "tests"))
+    from support.milvus import own_server  # noqa: PLC0415
+
+    with (
+        tempfile.TemporaryDirectory(prefix="facepool-scaling-", dir=work) as folder,
+        own_server(Path(folder), login=False) as server,
+    ):
+        yield Milvus(server)
 
 
 def parsed(words: str) -> dict[str, int]:
@@ -293,11 +316,13 @@ def of_milvus(chosen: argparse.Namespace) -> None:
     templates, dimension = pool.vectors.shape
     figures = Figures(chosen.output, engine="milvus", templates=templates, dimension=dimension)
     kinds = [(kind, parsed(words)) for kind, _, words in (one.partition(":") for one in chosen.kind)]
-    with milvus(chosen.work, dict(one.split("=") for one in chosen.setting)) as server:
+    with milvus(chosen.work) as server:
         kind, parameters = kinds[0]
         server.create(dimension, kind, "IP", parameters)
         started = time.perf_counter()
-        for first in range(0, templates, _ROWS_AT_ONCE):
+        if chosen.bulk:
+            server.load(chosen.pool / "vectors.npy", templates)
+        for first in range(0, 0 if chosen.bulk else templates, _ROWS_AT_ONCE):
             server.insert(first, np.asarray(pool.vectors[first : first + _ROWS_AT_ONCE]))
             if first % 1_000_000 == 0:
                 print(
@@ -306,9 +331,8 @@ def of_milvus(chosen: argparse.Namespace) -> None:
         inserted_s = time.perf_counter() - started
         if chosen.fresh:
             time.sleep(2)
-            listed, took = ask(server, pool, [chosen_search(kind, chosen.views[0])], chosen.probes)
-            segments = server.segments()
-            figures.add(kind=f"{kind}, before it is flushed", segments=segments, **judge.judged(listed[0], took[0]))
+            (listed,), (took,), (worked,) = ask(server, pool, [chosen_search(kind, chosen.views[0])], chosen.probes)
+            figures.add(kind=f"{kind}, before it is flushed", **judge.judged(listed, took, worked))
         server.client.flush("pool", timeout=_PATIENCE_S)
         flushed_s = time.perf_counter() - started
         for place, (kind, parameters) in enumerate(kinds):
@@ -323,9 +347,8 @@ def of_milvus(chosen: argparse.Namespace) -> None:
             common = {"kind": kind, "parameters": parameters, "segments": server.segments()}
             figures.add(**common, inserted_s=inserted_s, flushed_s=flushed_s, made_s=made_s, **size)
             searches = [chosen_search(kind, views) for views in chosen.views]
-            listed, took = ask(server, pool, searches, chosen.probes)
-            for search, of_one, times in zip(searches, listed, took, strict=True):
-                figures.add(**common, search=search, **judge.judged(of_one, times))
+            for search, *asked in zip(searches, *ask(server, pool, searches, chosen.probes), strict=True):
+                figures.add(**common, search=search, **judge.judged(*asked))
             figures.add(**common, after=True, server=resident_mib(server.process))
     print(f"own peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
 
@@ -336,51 +359,44 @@ def chosen_search(kind: str, views: int) -> dict[str, int]:
 
 def ask(
     server: Milvus, pool: Pool, searches: Sequence[dict[str, int]], most: int
-) -> tuple[list[list[np.ndarray]], list[list[float]]]:
-    """Each probe by each search, in turns of some probes."""
+) -> tuple[list[list[np.ndarray]], list[list[float]], list[float]]:
+    """Each probe by each search, in turns of some probes: what is listed, how long each took, and processor time."""
     for search in searches:
         for probe in pool.probes[:20]:
             server.nearest(probe, search)
     listed: list[list[np.ndarray]] = [[] for _ in searches]
     took: list[list[float]] = [[] for _ in searches]
+    worked = [0.0 for _ in searches]
     probes = pool.probes[:most]
     for first in range(0, len(probes), _IN_A_ROW):
         for place, search in enumerate(searches):
+            before = cpu_s(server.process, os.getpid())
             for probe in probes[first : first + _IN_A_ROW]:
                 started = time.perf_counter()
                 listed[place].append(server.nearest(probe, search))
                 took[place].append(time.perf_counter() - started)
-    return listed, took
+            worked[place] += cpu_s(server.process, os.getpid()) - before
+    return listed, took, worked
 
 
 def name_of(person: int) -> str:
     return f"P{person + 1:08d}"
 
 
-def of_fill(chosen: argparse.Namespace) -> None:
-    """Put everybody into an empty pool of facepool."""
-    vectors = np.load(chosen.pool / "vectors.npy", mmap_mode="r")
-    templates, dimension = vectors.shape
+def fill(gallery: Gallery, vectors: np.ndarray, space: EmbeddingSpace) -> float:
+    """Put everybody into an empty pool of facepool; seconds."""
     blank = ("", 0, "", False, *[None] * (len(SAMPLE_COLUMNS) - 5), "")
-    space = space_of(dimension)
     started = time.perf_counter()
-    with open_pool(chosen.address, space) as gallery:
-        for first in range(0, templates, _ROWS_AT_ONCE):
-            rows = np.array(vectors[first : first + _ROWS_AT_ONCE])
-            count = len(rows)
-            names = [name_of((first + row) // TEMPLATES) for row in range(count)]
-            uuids = [os.urandom(16) for _ in range(count)]
-            batch = TemplateBatch(
-                names, [b""] * count, rows, uuids, [""] * count, [space.model] * count, [blank] * count
-            )
-            gallery.load(batch, space)
-            if first % 1_000_000 == 0:
-                print(f"{first:,} after {time.perf_counter() - started:.0f} s", flush=True)
-    took_s = time.perf_counter() - started
-    path = Path(chosen.address)
-    size = path.stat().st_size / 2**20 if path.is_file() else None
-    figures = Figures(chosen.output, engine="fill", templates=templates, dimension=dimension)
-    figures.add(where=path.suffix[1:] if path.is_file() else "postgresql", filled_s=took_s, pool_mib=size)
+    for first in range(0, len(vectors), _ROWS_AT_ONCE):
+        rows = np.array(vectors[first : first + _ROWS_AT_ONCE])
+        count = len(rows)
+        names = [name_of((first + row) // TEMPLATES) for row in range(count)]
+        uuids = [os.urandom(16) for _ in range(count)]
+        batch = TemplateBatch(names, [b""] * count, rows, uuids, [""] * count, [space.model] * count, [blank] * count)
+        gallery.load(batch, space)
+        if first % 1_000_000 == 0:
+            print(f"{first:,} after {time.perf_counter() - started:.0f} s", flush=True)
+    return time.perf_counter() - started
 
 
 def space_of(dimension: int) -> EmbeddingSpace:
@@ -395,19 +411,28 @@ class Way:
         address: Of the pool.
         index: Of Milvus.
         dimension: Of its vectors.
+        servers: Processes that work for it.
+
+    Attributes:
+        worked_s: Processor time of what was asked, of the servers, too.
     """
 
-    def __init__(self, name: str, address: str, index: str | None, dimension: int) -> None:
-        self.name, self.address = name, address
+    def __init__(self, name: str, address: str, index: str | None, dimension: int, servers: Sequence[int]) -> None:
+        self.name, self._servers, self.worked_s = name, servers, 0.0
         context = multiprocessing.get_context("spawn")
         self._pipe, other = context.Pipe()
         self._process = context.Process(target=_search, args=(other, name, address, index, dimension), daemon=True)
         self._process.start()
+        assert self._process.pid is not None
+        self._pid = self._process.pid
 
     def ask(self, probes: np.ndarray | None) -> Any:  # noqa: ANN401 -- one of two things
         """What it says to some probes; None: how it has begun, the first time, and its memory."""
+        before = cpu_s(self._pid, *self._servers)
         self._pipe.send(probes)
-        return self._pipe.recv()
+        said = self._pipe.recv()
+        self.worked_s += cpu_s(self._pid, *self._servers) - before
+        return said
 
     def close(self) -> None:
         self._process.terminate()
@@ -449,40 +474,196 @@ def of_ways(chosen: argparse.Namespace) -> None:
     pool = Pool.of(chosen.pool)
     templates, dimension = pool.vectors.shape
     figures = Figures(chosen.output, engine="ways", templates=templates, dimension=dimension)
-    ways = []
+    space = space_of(dimension)
     with ExitStack() as stack:
-        for name, _, address in (one.partition("=") for one in chosen.way):
-            way = Way(name, address, chosen.index, dimension)
-            stack.callback(way.close)
-            begun = way.ask(None)
-            kind = "postgresql" if address.startswith("postgres") else Path(address).suffix[1:]
-            figures.add(way=name, record=kind, **begun)
-            ways.append((name, kind, way))
-        said: list[list[Any]] = [[] for _ in ways]
-        probes = pool.probes[: chosen.probes]
-        for first in range(0, len(probes), _IN_A_ROW):
-            for (name, _, way), answers in zip(ways, said, strict=True):
-                if name == "exact" and first >= chosen.timed:
-                    continue
-                answers.extend(way.ask(probes[first : first + _IN_A_ROW]))
-        exact = [name_of(row // TEMPLATES) for row in pool.nearest]
-        named = np.array([name_of(owner) if owner >= 0 else "" for owner in pool.owners])
-        (truth,) = (answers for (name, *_), answers in zip(ways, said, strict=True) if name == "memory")
-        for (name, kind, way), answers in zip(ways, said, strict=True):
-            same = np.array([one[0] == other for one, other in zip(answers, exact, strict=False)])
-            right = np.array(exact[: len(answers)]) == named[: len(answers)]
-            decided = np.array([one[1:3] == other[1:3] for one, other in zip(answers, truth, strict=False)])
-            p50, p95 = np.quantile([one[3] for one in answers], [0.5, 0.95])
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="facepool-scaling-", dir=chosen.work)))
+        sys.path.append(str(REPOSITORY / "tests"))
+        address, servers = str(folder / "pool.db"), list[int]()
+        if chosen.record == "postgresql":
+            from support.postgres import own_server  # noqa: PLC0415
+
+            database = stack.enter_context(own_server("shared_buffers=512MB"))
+            servers.append(int((database.folder / "data" / "postmaster.pid").read_text().splitlines()[0]))
+            address = database.url("pool")
+        gallery = stack.enter_context(open_pool(address, space))
+        common: dict[str, Any] = {"record": chosen.record, "filled_s": fill(gallery, pool.vectors, space)}
+        if isinstance(gallery, PostgresGallery):
+            with closing(gallery.separate()) as connection:
+                connection.execute("VACUUM ANALYZE")
+            if "database" in chosen.way:
+                started = time.perf_counter()
+                hnsw.make_index(gallery)
+                common["made_s"] = time.perf_counter() - started
+            with gallery.reading() as db:
+                common["pool_mib"] = db.execute("SELECT pg_database_size(current_database())").fetchone()[0] / 2**20
+                if "database" in chosen.way:
+                    size = db.execute("SELECT pg_relation_size(?)", (NEAREST_INDEX,)).fetchone()[0]
+                    common["index_mib"] = size / 2**20
+        else:
+            common["pool_mib"] = (folder / "pool.db").stat().st_size / 2**20
+        index = None
+        if "index" in chosen.way:
+            server = stack.enter_context(milvus(chosen.work))
+            index = server.address
+            servers.append(server.process)
+            started = time.perf_counter()
+            _rebuild(gallery, index)
+            common["rebuilt_s"] = time.perf_counter() - started
+            common |= {"server": resident_mib(server.process), "disk_mib": disk_mib(server.folder / "data")}
+        figures.add(**common)
+        ways = []
+        for name in chosen.way:
+            ways.append(Way(name, address, index, dimension, servers))
+            stack.callback(ways[-1].close)
+            figures.add(record=chosen.record, way=name, **ways[-1].ask(None))
+        said = _taking_turns(ways, pool.probes[: chosen.probes], chosen.timed)
+        for way, answers in zip(ways, said, strict=True):
             figures.add(
-                way=name,
-                record=kind,
-                p50_ms=1e3 * p50,
-                p95_ms=1e3 * p95,
-                reported_right=[int(same[right].sum()), int(right.sum())],
-                reported_nearest=[int(same.sum()), len(same)],
-                reported_decided=[int(decided.sum()), len(decided)],
-                **way.ask(None),
+                record=chosen.record, way=way.name, **_compared(pool, answers, said[0], way.worked_s), **way.ask(None)
             )
+
+
+def _rebuild(gallery: Gallery, index: str) -> None:
+    raise NotImplementedError
+
+
+def _taking_turns(ways: "Sequence[Way]", probes: np.ndarray, timed: int) -> list[list[Any]]:
+    said: list[list[Any]] = [[] for _ in ways]
+    for first in range(0, len(probes), _IN_A_ROW):
+        for way, answers in zip(ways, said, strict=True):
+            if way.name != "exact" or first < timed:
+                answers.extend(way.ask(probes[first : first + _IN_A_ROW]))
+    return said
+
+
+def _compared(pool: Pool, answers: Sequence[Any], first: Sequence[Any], worked_s: float) -> dict[str, Any]:
+    """What one way finds, beside what comparing everybody finds, and decides, beside what the first way does."""
+    exact = np.array([name_of(row // TEMPLATES) for row in pool.nearest[: len(answers)]])
+    owners = np.array([name_of(owner) if owner >= 0 else "" for owner in pool.owners[: len(answers)]])
+    same, right = np.array([one[0] for one in answers]) == exact, exact == owners
+    decided = [one[1:3] == other[1:3] for one, other in zip(answers, first, strict=False)]
+    p50, p95 = np.quantile([one[3] for one in answers], [0.5, 0.95])
+    return {
+        "p50_ms": 1e3 * p50,
+        "p95_ms": 1e3 * p95,
+        "cpu_ms": 1e3 * worked_s / len(answers),
+        "right": [int(same[right].sum()), int(right.sum())],
+        "nearest": [int(same.sum()), len(same)],
+        "decided": [sum(decided), len(decided)],
+    }
+
+
+_BEGIN, _END = "<!-- begin: benchmarks/scaling.py -->\n", "<!-- end: benchmarks/scaling.py -->\n"
+_WAYS = {
+    "memory": "in memory",
+    "database": "PostgreSQL, HNSW",
+    "exact": "PostgreSQL, everybody",
+    "index": "Milvus, HNSW",
+}
+
+
+def of_table(chosen: argparse.Namespace) -> None:
+    """What was measured last of everything, as tables."""
+    lines = [json.loads(line) for line in (chosen.output / "scaling.jsonl").read_text(encoding="utf-8").splitlines()]
+    text = "\n".join([*_table_of_ways(lines), "", *_table_of_milvus(lines), ""])
+    print(text)
+    if chosen.document is not None:
+        whole = chosen.document.read_text(encoding="utf-8")
+        head, rest = whole.split(_BEGIN)
+        chosen.document.write_text(f"{head}{_BEGIN}\n{text}\n{_END}{rest.split(_END)[1]}", encoding="utf-8")
+
+
+def _table_of_ways(lines: Sequence[dict[str, Any]]) -> Iterator[str]:
+    yield "| pool | record | searched | right people found | same decisions | p50, p95 | of a processor | process |"
+    yield "|---|---|---|---|---|---|---|---|"
+    answers = {
+        (line["templates"], line["dimension"], line["record"], list(_WAYS).index(line["way"])): line
+        for line in lines
+        if line["engine"] == "ways" and "p50_ms" in line
+    }
+    for (templates, dimension, record, way), line in sorted(answers.items()):
+        yield (
+            f"| {templates:,} x {dimension} | {record} | {_WAYS[list(_WAYS)[way]]} | {_share(line['right'])} | "
+            f"{_share(line['decided'])} | {_times(line)} | {line['cpu_ms']:.1f} ms | {line['process_mib']:,.0f} MiB |"
+        )
+    yield ""
+    yield "| pool | record | stored in | its size | index made in | its size |"
+    yield "|---|---|---|---|---|---|"
+    stores = {
+        (line["templates"], line["dimension"], line["record"], "rebuilt_s" in line): line
+        for line in lines
+        if line["engine"] == "ways" and "filled_s" in line
+    }
+    for (templates, dimension, record, has_milvus), line in sorted(stores.items()):
+        made, size = line.get("made_s"), line.get("index_mib")
+        of_index = f"{made:,.0f} s | {size:,.0f} MiB" if made is not None else "|"
+        if has_milvus:
+            disk = sum(line["disk_mib"].values())
+            of_index = (
+                f"Milvus: {line['rebuilt_s']:,.0f} s | {disk:,.0f} MiB, memory {line['server']['rss_mib']:,.0f} MiB"
+            )
+        pool = f"{templates:,} x {dimension} | {record}"
+        yield f"| {pool} | {line['filled_s']:,.0f} s | {line['pool_mib']:,.0f} MiB | {of_index} |"
+
+
+def _table_of_milvus(lines: Sequence[dict[str, Any]]) -> Iterator[str]:
+    title = "right people found | nearest person | same decisions | p50, p95 | of a processor | made in | memory | disk"
+    yield f"| pool | index | searched with | {title} |"
+    yield "|---|---|---|" + "---|" * (title.count("|") + 1)
+    sizes: dict[tuple[Any, ...], dict[str, Any]] = {}
+    rows: dict[tuple[Any, ...], str] = {}
+    for line in (line for line in lines if line["engine"] == "milvus"):
+        index = f"{line['kind']} {' '.join(f'{name} {value}' for name, value in line.get('parameters', {}).items())}"
+        pool = (line["templates"], line["dimension"], index)
+        if "made_s" in line:
+            sizes[pool] = line
+        if "p50_ms" in line:
+            search = " ".join(f"{name} {value}" for name, value in line.get("search", {}).items())
+            size = sizes.get(pool)
+            taken = "| |"
+            if size is not None:
+                disk, memory = sum(size["disk_mib"].values()), size["server"]["rss_mib"]
+                taken = f"{size['made_s']:,.0f} s | {memory:,.0f} MiB | {disk:,.0f} MiB"
+            shares = [_share(line[f"reported_{what}"]) for what in ("right", "nearest", "decided")]
+            cells = [
+                f"{pool[0]:,} x {pool[1]}",
+                index,
+                search,
+                *shares,
+                _times(line),
+                f"{line['cpu_ms']:.1f} ms",
+                taken,
+            ]
+            rows[(*pool, *line.get("search", {}).values())] = f"| {' | '.join(cells)} |"
+    yield from (rows[key] for key in sorted(rows))
+
+
+def _times(line: dict[str, Any]) -> str:
+    return f"{line['p50_ms']:.1f}, {line['p95_ms']:.1f} ms (load {line['load']:.0f})"
+
+
+def _share(counted: Sequence[int]) -> str:
+    """A share, with its 95 % interval (Clopper and Pearson)."""
+    right, all_ = counted
+    return f"{right:,} of {all_:,} ({_bound(right, all_, 0.975):.2%} to {_bound(right + 1, all_, 0.025):.2%})"
+
+
+def _bound(right: int, all_: int, level: float) -> float:
+    """The share at which so many right ones or more come with a probability of 1 - level."""
+    if not 0 < right <= all_:
+        return float(right > all_)
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        fewer = sum(
+            math.exp(
+                math.lgamma(all_ + 1) - math.lgamma(wrong + 1) - math.lgamma(all_ - wrong + 1)
+                + wrong * math.log1p(-middle) + (all_ - wrong) * math.log(middle)
+            )
+            for wrong in range(all_ - right + 1)
+        ) if middle else 0.0  # fmt: skip
+        low, high = (low, middle) if fewer > 1 - level else (middle, high)
+    return low
 
 
 def main() -> None:
@@ -500,23 +681,23 @@ def main() -> None:
     one.add_argument("--views", type=lambda words: [int(word) for word in words.split(",")], required=True)
     one.add_argument("--probes", type=int, default=1 << 20, help="at most")
     one.add_argument("--settle", type=float, default=5.0, help="seconds to wait after an index is made")
+    one.add_argument("--bulk", action="store_true", help="have the server read the vectors from a file")
     one.add_argument("--fresh", action="store_true", help="search before anything is flushed, too")
-    one.add_argument("--setting", action="append", default=[], help="of the server, a.b=c")
     one.add_argument("--work", type=Path, help="folder for the server's files; the system's by default")
-    one = commands.add_parser("fill")
-    one.add_argument("pool", type=Path)
-    one.add_argument("address", help="of an empty pool")
-    one.add_argument("--output", type=Path, required=True)
     one = commands.add_parser("ways")
     one.add_argument("pool", type=Path)
     one.add_argument("--output", type=Path, required=True)
-    one.add_argument("--way", action="append", required=True, help="memory=ADDRESS; database=, exact=, index= likewise")
-    one.add_argument("--index", help="milvus://...")
+    one.add_argument("--record", choices=("sqlite", "postgresql"), required=True)
+    one.add_argument("--way", action="append", required=True, choices=("memory", "database", "exact", "index"))
+    one.add_argument("--work", type=Path, help="folder for all files; the system's by default")
     one.add_argument("--probes", type=int, default=1 << 20, help="at most")
     one.add_argument("--timed", type=int, default=100, help="of the probes, where the database looks at everybody")
+    one = commands.add_parser("table")
+    one.add_argument("output", type=Path)
+    one.add_argument("--document", type=Path, help="page with the marks between which the tables stand")
     chosen = parser.parse_args()
-    if chosen.command == "fill":
-        of_fill(chosen)
+    if chosen.command == "table":
+        of_table(chosen)
     elif chosen.command == "ways":
         of_ways(chosen)
     elif chosen.command == "pool":
