@@ -537,8 +537,8 @@ def _taking_turns(ways: "Sequence[Way]", probes: np.ndarray, timed: int) -> list
 
 
 def _compared(pool: Pool, answers: Sequence[Any], first: Sequence[Any], worked_s: float) -> dict[str, Any]:
-    """What one way finds, beside what comparing everybody finds, and decides, beside what the first way does."""
-    exact = np.array([name_of(row // TEMPLATES) for row in pool.nearest[: len(answers)]])
+    """What one way finds and decides, beside the first one, which compares everybody."""
+    exact = np.array([one[0] for one in first[: len(answers)]])
     owners = np.array([name_of(owner) if owner >= 0 else "" for owner in pool.owners[: len(answers)]])
     same, right = np.array([one[0] for one in answers]) == exact, exact == owners
     decided = [one[1:3] == other[1:3] for one, other in zip(answers, first, strict=False)]
@@ -548,7 +548,7 @@ def _compared(pool: Pool, answers: Sequence[Any], first: Sequence[Any], worked_s
         "p95_ms": 1e3 * p95,
         "cpu_ms": 1e3 * worked_s / len(answers),
         "right": [int(same[right].sum()), int(right.sum())],
-        "nearest": [int(same.sum()), len(same)],
+        "nearest": [int(same.sum()), len(same)],  # by normalized scores
         "decided": [sum(decided), len(decided)],
     }
 
