@@ -29,6 +29,8 @@ FacepoolError
 │   ├── PoolLocked
 │   ├── PoolGone
 │   ├── PoolUnreachable
+│   ├── IndexUnreachable
+│   ├── IndexUnusable
 │   ├── PoolTooNew
 │   ├── KeyNeeded
 │   ├── WrongKey
@@ -352,6 +354,25 @@ class OutcomeUnknown(PoolUnreachable):
     """
 
     code = "outcome_unknown"
+
+
+class IndexUnreachable(PoolError):
+    """The index beside the pool cannot be reached, lets nobody in, or does not do in time what it is asked to.
+
+    Remedy: start the Milvus server, or check the address, the network and the login; what the index lacks follows by
+    itself once it answers. The pool itself is unharmed.
+    """
+
+    code = "index_unreachable"
+
+
+class IndexUnusable(PoolError):
+    """The index beside the pool was deleted, is not as facepool makes it, or is of another pool or model.
+
+    Remedy: `facepool index rebuild` makes it anew from the pool, which is unharmed.
+    """
+
+    code = "index_unusable"
 
 
 class PoolTooNew(PoolError):
