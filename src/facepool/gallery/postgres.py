@@ -321,7 +321,7 @@ class PostgresGallery(SqlGallery):
         key, ends_at_s = "hashtext('facepool.' || current_schema()), hashtext('indexes')", time.monotonic() + patience_s
         with self._connected() as db:
             # Who waits inside the database would hear of nothing else meanwhile.
-            while not (db.execute(f"SELECT pg_try_advisory_lock({key})").fetchone() or [False])[0]:  # noqa: S608 -- ours
+            while not (db.execute(f"SELECT pg_try_advisory_lock({key})").fetchone() or [False])[0]:
                 if time.monotonic() > ends_at_s:
                     raise index_busy(self.address)
                 time.sleep(_PAUSE_S)
@@ -329,7 +329,7 @@ class PostgresGallery(SqlGallery):
                 yield
             finally:
                 if not db.broken:
-                    db.execute(f"SELECT pg_advisory_unlock({key})")  # noqa: S608 -- ours
+                    db.execute(f"SELECT pg_advisory_unlock({key})")
 
     def _explained(self) -> AbstractContextManager[None]:
         return explained(self._where)
