@@ -15,7 +15,7 @@ from facepool.faces.detect import RetinaFace
 from facepool.models.catalog import DEMO_PHOTOS, InstalledModel, RetinaFaceSpec
 from facepool.models.store import ModelStore, default_root
 from facepool.runtime import Device, Runtime, default_threads
-from support import postgres, ray_cluster
+from support import milvus, postgres, ray_cluster
 from support.commands import Commands
 from support.paths import SHARED
 from support.synthetic_camera import SyntheticHead
@@ -57,8 +57,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Leave out what asks PostgreSQL, or computes on Ray, where there is none."""
-    for marker, missing in (("postgres", postgres.missing), ("ray", ray_cluster.missing)):
+    """Leave out what asks PostgreSQL or Milvus, or computes on Ray, where there is none."""
+    engines = (("postgres", postgres.missing), ("milvus", milvus.missing), ("ray", ray_cluster.missing))
+    for marker, missing in engines:
         if item.get_closest_marker(marker) and (why := missing()):
             pytest.skip(why)
 
@@ -73,9 +74,10 @@ def two_nodes() -> ray_cluster.RayCluster:
 
 @pytest.fixture(autouse=True)
 def _databases_go_with_their_test() -> Iterator[None]:
-    """PostgreSQL's files do not fill the disk while many tests run."""
+    """The files of PostgreSQL and Milvus do not fill the disk while many tests run."""
     yield
     postgres.drop_databases()
+    milvus.drop_collections()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -63,6 +63,8 @@ FacepoolError
 ├── DeviceError                 exit 6   what they run and show on
 │   ├── DeviceUnavailable
 │   ├── EngineMissing
+│   ├── ClusterUnreachable
+│   ├── ClusterFailed
 │   └── DisplayUnavailable
 ├── StorageError                exit 7   the disk
 │   ├── NotWritable
@@ -684,6 +686,24 @@ class EngineMissing(DeviceError):
     """
 
     code = "engine_missing"
+
+
+class ClusterUnreachable(DeviceError):
+    """The Ray cluster of `--ray` does not answer.
+
+    Remedy: check the address, and that this machine is one of the cluster's nodes.
+    """
+
+    code = "cluster_unreachable"
+
+
+class ClusterFailed(DeviceError):
+    """The Ray cluster of `--ray` does not do the work, or not all of its machines can do the same.
+
+    Remedy: do what the message says, and run the same again: what was done is not done twice.
+    """
+
+    code = "cluster_failed"
 
 
 class DisplayUnavailable(DeviceError):

@@ -95,6 +95,7 @@ def test_whatever_is_cut_off_is_done_by_the_next(
     tmp_path: Path, server: IndexServer, word: str, times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(follower, "_AT_ONCE", 2)
+    monkeypatch.setattr(follower, "_WORTH_BUILDING", 0)
     with opened(tmp_path, "pool.db") as pool:
         pool.register("Ada", samples(1, 2, 3), space())
         pool.register("Bo", samples(4, 5), space())

@@ -36,6 +36,8 @@ shutil.rmtree(sys.argv[1], ignore_errors=True)
 """
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    # Workers see what lies here, too: the analyzers that tests hand to them.
+    "PYTHONPATH": str(Path(__file__).parents[1]),
     # A node that was killed is known to be gone after a second or two, not after half a minute.
     "RAY_health_check_initial_delay_ms": "0",
     "RAY_health_check_period_ms": "400",

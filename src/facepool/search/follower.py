@@ -521,19 +521,20 @@ class _Turn:
             while True:
                 with self._record.reading() as db:
                     numbers, vectors = vectors_after(db, row.filled, _AT_ONCE)
-                    total = pending_of(db, row).to_put
+                    pending = pending_of(db, row)
                 if not len(numbers):
                     break
                 engine.put(numbers, vectors)
                 row = replace(row, filled=int(numbers[-1]))
                 self._write(row)
                 self._put += len(numbers)
-                self._report(self._put, self._put + max(0, total - len(numbers)))
+                self._report(self._put, self._put + max(0, pending.to_put - len(numbers)))
                 if time.monotonic() - followed_at_s > _FOLLOW_EVERY_S:  # who is erased meanwhile leaves both
                     serving = None if serving is None else self._follow(serving)
                     row = self._follow(row)
                     followed_at_s = time.monotonic()
-            engine.finish()
+            if pending.templates > _WORTH_BUILDING:
+                engine.finish()
         row = replace(self._follow(row), state="whole", filled=0)
         before = [] if serving is None else [replace(serving, state="leaving")]
         self._write(row, *before)

@@ -57,6 +57,8 @@ _REFUSED = ("unauthenticated", "permission", "auth check", "token")
 """What a server's words have that does not accept the login."""
 _UNFIT = ("dimension", "the dim", "metric type", "field", "schema", "not match", "illegal")
 """What they have where a collection is not as it was made here."""
+_CHATTER = ("pymilvus", "pymilvus.milvus_client", "milvus_lite", "grpc._server")
+"""Loggers of libraries: what went wrong is said by our errors, which have no vectors in them."""
 _CALLS = {
     "UNAVAILABLE": ("no server answers there", _LATER),
     "DEADLINE_EXCEEDED": ("its server does not answer in time", _LATER),
@@ -340,12 +342,7 @@ def _connected(address: IndexAddress) -> "MilvusClient":
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # or its library writes lines of its own to stderr
     from pymilvus import MilvusClient  # noqa: PLC0415 -- costs a second
 
-    for name in (
-        "pymilvus",
-        "pymilvus.milvus_client",
-        "milvus_lite",
-        "grpc._server",
-    ):  # what they would say, our errors say
+    for name in _CHATTER:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     return MilvusClient(uri=address.uri, token=address.token, db_name=address.database, timeout=_SEARCH_S)
 

@@ -96,6 +96,8 @@ export default {
   device: { words: "Mit dem Gerät, auf dem gerechnet wird, stimmt etwas nicht." },
   device_unavailable: { words: "Das Gerät, auf dem gerechnet werden soll, ist nicht verfügbar." },
   engine_missing: { words: "Dem Server fehlt ein Programm zum Rechnen. Wer ihn betreibt, kann es nachinstallieren." },
+  cluster_unreachable: { words: "Die Rechner, auf die sich die Arbeit verteilt (Ray), sind nicht erreichbar." },
+  cluster_failed: { words: "Die Rechner, auf die sich die Arbeit verteilt (Ray), können sie so nicht erledigen. Beim nächsten Mal geht es dort weiter, wo es aufgehört hat." },
   display_unavailable: { words: "Der Server hat keinen Bildschirm." },
   storage: { words: "Mit der Festplatte des Servers stimmt etwas nicht." },
   not_writable: { words: "Der Server darf dort nicht schreiben. Wer ihn betreibt, muss die Rechte ändern." },
