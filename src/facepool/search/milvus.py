@@ -6,6 +6,7 @@ failures mean to a user is said here; nothing above this module knows Milvus.
 
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,10 +32,13 @@ LONGEST_LIST = 16_384
 """Templates that a server lists for one view, at most."""
 
 _ID, _VECTOR = "id", "vector"
+_STAMP = "facepool.stamp"
 _SEARCH_S = 5.0
 """How long a search may take before the server is taken for dead: somebody stands before a camera."""
 _CHANGE_S = 30.0
 _MAKING_S = 120.0
+_BUILDING_S = 900.0
+_LOOK_EVERY_S = 0.2
 _BYTES_AT_ONCE = 8 << 20
 """Of vectors, in one message; servers take 64 MiB."""
 _NUMBERS_AT_ONCE = 8192
@@ -198,6 +202,35 @@ class MilvusIndex:
         self._ask(lambda client: client.flush(self._name, timeout=_MAKING_S))
         self._ask(lambda client: client.compact(self._name, timeout=_CHANGE_S))
 
+    def finish(self) -> None:
+        """Return when all that was stored is in the index that was built, and not only in one for the meantime.
+
+        Raises:
+            IndexUnreachable: That takes longer than a quarter of an hour.
+        """
+        self._ask(lambda client: client.flush(self._name, timeout=_MAKING_S))
+        ends_at_s = time.monotonic() + _BUILDING_S
+        while self._ask(self._pending) and time.monotonic() < ends_at_s:
+            time.sleep(_LOOK_EVERY_S)
+        if time.monotonic() >= ends_at_s:
+            raise self._unreachable("it has not built its index in time", "Look into the log of its server")
+
+    def stamp(self) -> str:
+        """What `set_stamp` has left; empty: nothing."""
+        seen = self._ask(lambda client: client.describe_collection(self._name, timeout=_CHANGE_S))
+        return str((seen.get("properties") or {}).get(_STAMP, ""))
+
+    def set_stamp(self, text: str) -> None:
+        """Leave a short text with the collection, in place of the one that was there."""
+        self._ask(
+            lambda client: client.alter_collection_properties(self._name, properties={_STAMP: text}, timeout=_CHANGE_S)
+        )
+
+    def _pending(self, client: "MilvusClient") -> int:
+        """How many templates are yet to come into the index that is built."""
+        names = client.list_indexes(self._name)
+        return sum(int(client.describe_index(self._name, name).get("pending_index_rows") or 0) for name in names)
+
     def _put(self, rows: list[dict[str, Any]], client: "MilvusClient") -> None:
         client.upsert(self._name, rows, timeout=_CHANGE_S)
 
@@ -277,10 +310,11 @@ class MilvusIndex:
         try:
             return question(self._client())
         except MilvusException as error:
+            if error.code == _NO_CONNECTION and isinstance(error.__cause__, grpc.Call):  # why stands there alone
+                raise self._unreachable(*_call_meaning(error.__cause__)) from None
             raise self._meaning(error.code, str(error.message)) from None
         except grpc.RpcError as error:
-            name = error.code().name if isinstance(error, grpc.Call) else "UNKNOWN"
-            raise self._unreachable(*_CALLS.get(name, (f"the call to its server failed ({name})", _LATER))) from None
+            raise self._unreachable(*_call_meaning(error)) from None
 
     def _meaning(self, code: object, message: str) -> PoolError:
         """What an answer means that is an error."""
@@ -303,6 +337,14 @@ class MilvusIndex:
             return self._unusable("its collection is not as facepool makes it")
         shown = self._address.without_secrets(message.partition("\n")[0])[:_SHOWN]
         return self._unreachable(f"its server says: {shown}")
+
+
+def _call_meaning(error: object) -> tuple[str, str]:
+    """Why a call of gRPC failed by itself, and what to do."""
+    import grpc  # noqa: PLC0415 -- costs a second, which only those who have an index pay
+
+    name = error.code().name if isinstance(error, grpc.Call) else "UNKNOWN"
+    return _CALLS.get(name, (f"the call to its server failed ({name})", _LATER))
 
 
 def _connected(address: IndexAddress) -> "MilvusClient":
