@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Protocol
 
 from facepool.capture import read_image
-from facepool.errors import InputError, PathUnreadable
+from facepool.errors import InputError, PathMissing, PathUnreadable
 from facepool.faces.analyze import Analyzer, Faces
 from facepool.types import EmbeddingSpace, Image, one_line
 
 PICTURES_AT_ONCE = 8
 """Stills that are in memory together, to run the networks on; photos of 24 megapixels take 72 MB each."""
 _PIXELS_AT_ONCE = 50_000_000
-_MOST_BYTES = 1 << 30
+MOST_BYTES = 1 << 30
 """Of a file. An uncompressed picture of as many pixels as are read is no larger."""
 
 
@@ -68,60 +68,67 @@ def look_at(
     Args:
         paths: The files.
         analyzer: Finds the faces.
-        known: As of ``PictureAnalysis.analyze``.
+        known: As of ``PictureAnalysis.analyze``; asked anew for each file, so that it may grow meanwhile.
         aligned: Whether the faces keep their pixels.
 
     Yields:
         One ``PictureFaces`` a path, in their order.
     """
     pictures: list[PictureFaces] = []
-    images: dict[int, Image] = {}
-    pixels = 0
+    images: dict[str, Image] = {}
     for path in paths:
-        picture, image = _read(path, known)
-        if image is not None:
-            images[len(pictures)] = image
-            pixels += image.size // 3
-        pictures.append(picture)
+        pictures.append(_read(path, known, images))
+        pixels = sum(image.size // 3 for image in images.values())
         if len(pictures) == PICTURES_AT_ONCE or pixels >= _PIXELS_AT_ONCE:
             yield from _analyzed(pictures, images, analyzer, aligned=aligned)
-            pictures, images, pixels = [], {}, 0
+            pictures, images = [], {}
     yield from _analyzed(pictures, images, analyzer, aligned=aligned)
 
 
-def _read(path: Path, known: Collection[str]) -> tuple[PictureFaces, Image | None]:
+def _read(path: Path, known: Collection[str], images: dict[str, Image]) -> PictureFaces:
+    """What is known of a file before the networks run; the picture is added to those by content, once."""
     content = ""
     try:
-        content = _content(path)
-        if content and content in known:
-            return PictureFaces(path, content), None
-        image = read_image(path)
+        data = _data_of(path)
+        content = hashlib.sha256(data).hexdigest()
+        if content in known:
+            return PictureFaces(path, content)
+        if content not in images:
+            images[content] = read_image(data)
     except InputError as error:
-        return PictureFaces(path, content, problem=error), None
-    return PictureFaces(path, content, (image.shape[1], image.shape[0])), image
+        return PictureFaces(path, content, problem=error)
+    image = images[content]
+    return PictureFaces(path, content, (image.shape[1], image.shape[0]))
 
 
-def _content(path: Path) -> str:
-    """The sha256 of a file; empty where it cannot be read: why, its reader says best."""
+def _data_of(path: Path) -> bytes:
+    """A file that is read once, so that its faces are those of its content.
+
+    Raises:
+        PathMissing: It is not there.
+        PathUnreadable: It cannot be opened, or is larger than any picture.
+    """
     try:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            if size > _MOST_BYTES:
-                raise PathUnreadable(
-                    f"{path} was not read",
-                    why=f"it has {size / 1e6:,.0f} MB, and no photo has more than {_MOST_BYTES / 1e6:,.0f}",
-                    fix="Leave it out",
-                )
-            file.seek(0)
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return ""
+        if (size := path.stat().st_size) > MOST_BYTES:
+            raise PathUnreadable(
+                f"{path} was not read",
+                why=f"it has {size / 1e6:,.0f} MB, and no photo has more than {MOST_BYTES / 1e6:,.0f}",
+                fix="Leave it out",
+            )
+        return path.read_bytes()
+    except OSError as error:
+        kind = PathMissing if isinstance(error, FileNotFoundError) else PathUnreadable
+        raise kind(
+            f"{path} cannot be read",
+            why=(error.strerror or str(error)).lower(),
+            fix="Check its permissions, or leave it out",
+        ) from error
 
 
 def _analyzed(
-    pictures: Sequence[PictureFaces], images: dict[int, Image], analyzer: Analyzer, *, aligned: bool
+    pictures: Sequence[PictureFaces], images: dict[str, Image], analyzer: Analyzer, *, aligned: bool
 ) -> list[PictureFaces]:
     found = dict(zip(images, analyzer.analyze_batch(list(images.values())) if images else [], strict=True))
     if not aligned:
-        found = {row: replace(faces, aligned=None) for row, faces in found.items()}
-    return [replace(picture, faces=found.get(row)) for row, picture in enumerate(pictures)]
+        found = {content: replace(faces, aligned=None) for content, faces in found.items()}
+    return [replace(picture, faces=found.get(picture.content)) for picture in pictures]

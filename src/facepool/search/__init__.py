@@ -31,7 +31,7 @@ from facepool.search.known import (
     too_large,
 )
 from facepool.search.normalization import normalized_scores
-from facepool.search.state import GalleryState, Outage
+from facepool.search.state import Behind, GalleryState, Outage
 from facepool.types import Candidate, EmbeddingSpace, Floats
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from facepool.search.pgvector import Mirror
 
 __all__ = [
+    "Behind",
     "GalleryState",
     "Index",
     "Merge",
@@ -47,6 +48,8 @@ __all__ = [
     "Place",
     "Search",
     "SearchChoice",
+    "behind",
+    "behind_teller",
     "best_template",
     "choose",
     "describe",
@@ -185,7 +188,9 @@ class Search:
             index = old
             if self._space is not None:
                 known.check_unasked(self._gallery, self._space)
-        state = GalleryState(index.revision, len(index), index.calibration, index.look_alikes, index.margins, away)
+        state = GalleryState(
+            index.revision, len(index), index.calibration, index.look_alikes, index.margins, away, known.behind
+        )
         return index, state
 
     def _in_database(
@@ -262,5 +267,21 @@ def outage_teller(gallery: Gallery) -> Callable[[], Outage | None]:
     def tell() -> Outage | None:
         still_known = known()
         return None if still_known is None else still_known.outage
+
+    return tell
+
+
+def behind(gallery: Gallery) -> Behind | None:
+    """Whether it is known that the gallery's index is behind, or away; nobody is asked."""
+    return known_of(gallery).behind
+
+
+def behind_teller(gallery: Gallery) -> Callable[[], Behind | None]:
+    """The same for other threads, now and later; it keeps nothing in memory."""
+    known = ref(known_of(gallery))
+
+    def tell() -> Behind | None:
+        still_known = known()
+        return None if still_known is None else still_known.behind
 
     return tell

@@ -25,7 +25,7 @@ from facepool.gallery.sql import SqlGallery
 from facepool.search.image import Image, ImageKeeper
 from facepool.search.index import Index
 from facepool.search.shared import SharedIndex
-from facepool.search.state import Outage
+from facepool.search.state import Behind, Outage
 from facepool.types import EmbeddingSpace, counted
 
 if TYPE_CHECKING:
@@ -67,12 +67,14 @@ class Known:
         newest: The index in memory, as new as it is.
         following: Held by whoever brings what is in memory up to date.
         mirror: What is in memory of a gallery that is searched in its database; None: nothing.
+        behind: Why the index is not searched, or does not have everything, as was seen last; None: it has.
     """
 
     def __init__(self, choice: SearchChoice) -> None:
         self.choice = choice
         self.following = threading.Lock()
         self.mirror: Mirror | None = None
+        self.behind: Behind | None = None
         self.newest = SharedIndex()
         self._images = ImageKeeper()
         self._in_database: bool | None = None

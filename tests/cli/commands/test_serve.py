@@ -47,7 +47,7 @@ def test_a_photo_is_registered_and_recognized_over_http(facepool: Commands, phot
     with serving(facepool) as (_, address), httpx.Client(base_url=address, timeout=PATIENCE_S) as web:
         assert web.get("/ready").json() == {
             "ready": True, "models": True, "pool": True, "store": True, "why": [], "owed": [],
-            "process": 0, "processes": 1, "outage": None,
+            "process": 0, "processes": 1, "outage": None, "behind": None,
         }  # fmt: skip
         first, second = ((photos / f"person_a_{number}.jpg").read_bytes() for number in (1, 2))
         assert web.post("/v1/persons/Ada/samples", files={"file": first}).json()["stored"] == 1
