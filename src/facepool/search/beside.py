@@ -46,7 +46,8 @@ _OWNERS = """
     WHERE templates.id IN ({})
 """
 _TAIL = """
-    SELECT samples.person_id, templates.revision, templates.embedding FROM templates JOIN samples ON samples.id = templates.sample_id
+    SELECT samples.person_id, templates.revision, templates.embedding FROM templates
+    JOIN samples ON samples.id = templates.sample_id
     WHERE templates.revision > ? ORDER BY templates.revision DESC LIMIT ?
 """
 _COUNT = "SELECT count(*) FROM templates WHERE revision > ?"
@@ -175,7 +176,7 @@ class Beside:
         self.away = None
 
     def answers(self) -> bool:
-        """Whether the index answers a search; one that was deleted may have been made anew, which its next user sees."""
+        """Whether the index answers a search. One that was deleted may have been made anew: whoever uses it sees."""
         index, row = self._index, self._row
         if index is None or row is None:
             return True

@@ -57,7 +57,7 @@ class Lists(Protocol):
 
 
 def nearest(
-    lists: Lists,
+    lists: Lists | None,
     mirror: Mirror,
     db: Database,
     embeddings: Floats,
@@ -69,7 +69,7 @@ def nearest(
     """The people nearest to faces, as ``facepool.search.Search.nearest`` has it.
 
     Args:
-        lists: Lists templates of the gallery.
+        lists: Lists templates of the gallery; None: it has none.
         mirror: Of the gallery, at the revision that the database shows.
         db: The gallery at one moment.
         embeddings: (P, D) float32, rows of L2 norm 1.
@@ -81,7 +81,7 @@ def nearest(
         InvalidEmbedding: The embeddings do not have the gallery's dimension, or are no unit vectors.
     """
     faces = [_Face(embeddings, merge)] if merge is not None else [_Face(row[None], None) for row in embeddings]
-    if not mirror.dimension or not mirror.state.templates:
+    if lists is None:
         return tuple(() for _ in faces)
     exact.check_probes(mirror.dimension, embeddings)
     fetched = _Fetched(mirror, db)
@@ -92,12 +92,12 @@ def nearest(
     return (exact.nearest_merged(fetched.index, embeddings, merge, k, normalize=normalize, sample=sample),)
 
 
-def matching(lists: Lists, mirror: Mirror, db: Database, views: Floats, threshold: float) -> dict[str, Floats]:
+def matching(lists: Lists | None, mirror: Mirror, db: Database, views: Floats, threshold: float) -> dict[str, Floats]:
     """Everybody whom at least one of (V, D) views matches: (V,) similarities by name; see ``exact.matching``.
 
     Where more templates match a view than are listed, it is those of the nearest ones.
     """
-    if not len(views) or not mirror.dimension or not mirror.state.templates:
+    if lists is None or not len(views):
         return {}
     exact.check_probes(mirror.dimension, views)
     fetched = _Fetched(mirror, db)

@@ -184,7 +184,7 @@ class MilvusIndex:
         """
         found: list[tuple[Numbers, Floats]] = []
         for part in _parts(len(views), _VIEWS_AT_ONCE):
-            lists = self._ask(partial(self._search, list(views[part]), length, newest))
+            lists = self._ask(partial(self._search, list(views[part]), length, newest=newest))
             found += [
                 (
                     np.array([hit[_ID] for hit in hits], np.int64),
@@ -212,7 +212,9 @@ class MilvusIndex:
         )
         return found
 
-    def _search(self, views: list[Floats], length: int, newest: bool, client: "MilvusClient") -> list[list[dict[str, Any]]]:
+    def _search(
+        self, views: list[Floats], length: int, client: "MilvusClient", *, newest: bool
+    ) -> list[list[dict[str, Any]]]:
         found: list[list[dict[str, Any]]] = client.search(
             self._name,
             data=views,
