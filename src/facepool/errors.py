@@ -31,6 +31,7 @@ FacepoolError
 │   ├── PoolUnreachable
 │   ├── IndexUnreachable
 │   ├── IndexUnusable
+│   ├── UnknownIndex
 │   ├── PoolTooNew
 │   ├── KeyNeeded
 │   ├── WrongKey
@@ -347,6 +348,15 @@ class PoolUnreachable(PoolError):
     """
 
     code = "pool_unreachable"
+
+
+class UnknownIndex(PoolError):
+    """The pool has no index at that address.
+
+    Remedy: `facepool index status` says where it has some; `facepool index sync --index ADDRESS` makes one.
+    """
+
+    code = "index_unknown"
 
 
 class OutcomeUnknown(PoolUnreachable):

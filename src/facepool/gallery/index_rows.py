@@ -5,12 +5,18 @@ What is newer stands in ``templates.revision`` and ``removed_templates``, nothin
 outbox. `facepool.search.follower` brings an index up to date, and is the only one that writes these rows.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import uuid4
 
+import numpy as np
+
+from facepool.errors import PoolCorrupt
+from facepool.gallery.columns import Numbers
 from facepool.gallery.database import Database
+from facepool.types import Floats
 
 State = Literal["filling", "whole", "leaving"]
 """``filling``: not everything was put there yet, and nobody searches it. ``whole``: it follows the pool.
@@ -31,7 +37,8 @@ class IndexRow:
         space: Id of the embedding space of its vectors; empty: the pool did not say.
         position: The revision of the pool up to which it has everything, and nothing that was gone then.
         filled: While it is filled: the number of the last template that was put there.
-        stamp: What the collection itself says, too, when nobody else has changed it: new each time.
+        stamp: What the collection itself says, too, when nobody else has changed it: new each time, and while a new one
+            is given the old and the new one with a space in between.
         at: When the position was written, ISO 8601 in UTC with seconds.
         failure: Code of what went wrong when it was last to be brought up to date; empty: nothing.
         failed_since: Since when it goes wrong, as ``at``; empty: it does not.
@@ -52,7 +59,9 @@ class IndexRow:
     @classmethod
     def new(cls, place: str, dimension: int, space: str, position: int) -> "IndexRow":
         """Of a collection that is to be made, and filled from what the pool has at a revision."""
-        return cls(f"facepool_{uuid4().hex}", place, "filling", dimension, space, position, at=moment())
+        return cls(
+            f"facepool_{uuid4().hex}", place, "filling", dimension, space, position, stamp=uuid4().hex, at=moment()
+        )
 
 
 def moment() -> str:
@@ -89,3 +98,111 @@ def write_index(db: Database, row: IndexRow) -> None:
 def delete_index(db: Database, collection: str) -> None:
     """Forget a collection that is not there any more."""
     db.execute("DELETE FROM indexes WHERE collection = ?", (collection,))
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What an index does not have yet of a pool.
+
+    Attributes:
+        revision: Of the pool.
+        templates: How many the pool has.
+        to_put: How many of them the index does not have, or not as they are now.
+        to_remove: How many the pool has no more, and the index may have.
+        replaced: Whether nothing is left of what there was at the index's position, as after a restored backup: then
+            nothing says what is gone but a comparison.
+    """
+
+    revision: int
+    templates: int
+    to_put: int
+    to_remove: int
+    replaced: bool
+
+    def __bool__(self) -> bool:
+        """Whether there is anything."""
+        return bool(self.to_put or self.to_remove or self.replaced)
+
+
+def pending_of(db: Database, row: IndexRow) -> Pending:
+    """What an index does not have yet, at one moment."""
+    revision = revision_of(db)
+    templates, oldest = db.execute("SELECT count(*), coalesce(min(revision), 0) FROM templates").fetchone()
+    is_new = "revision > ?" if row.state == "whole" else "(revision > ? OR id > ?)"
+    since = (row.position,) if row.state == "whole" else (row.position, row.filled)
+    (to_put,) = db.execute(f"SELECT count(*) FROM templates WHERE {is_new}", since).fetchone()  # noqa: S608 -- ours
+    (to_remove,) = db.execute("SELECT count(*) FROM removed_templates WHERE revision > ?", since[:1]).fetchone()
+    replaced = revision > row.position and (oldest > row.position or not templates)
+    return Pending(revision, int(templates), int(to_put), int(to_remove), replaced)
+
+
+def revision_of(db: Database) -> int:
+    """The pool's revision, as its tables have it."""
+    return int(db.execute("SELECT revision FROM state").fetchone()[0])
+
+
+def dimension_of(db: Database) -> int:
+    """The length of the pool's vectors; 0: it has none."""
+    row = db.execute("SELECT embedding FROM templates LIMIT 1").fetchone()
+    return 0 if row is None else len(row[0]) // 4
+
+
+Vectors = tuple[Numbers, Floats]
+"""(N,) numbers of templates, rising but for those of `newer_vectors`, and their (N, D) vectors."""
+
+
+def vectors_after(db: Database, number: int, limit: int) -> Vectors:
+    """Those of the templates whose numbers follow a number, at most so many."""
+    query = "SELECT id, embedding FROM templates WHERE id > ? ORDER BY id LIMIT ?"
+    return _vectors(db.execute(query, (number, limit)).fetchall())
+
+
+def vectors_between(db: Database, first: int, last: int) -> Vectors:
+    """Those of the templates with numbers from one to another."""
+    query = "SELECT id, embedding FROM templates WHERE id >= ? AND id <= ? ORDER BY id"
+    return _vectors(db.execute(query, (first, last)).fetchall())
+
+
+def newer_vectors(
+    db: Database, after: tuple[int, int], revision: int, limit: int
+) -> tuple[Vectors, tuple[int, int] | None]:
+    """Those of the templates that changed after a point and not after a revision.
+
+    Args:
+        db: Of the pool.
+        after: Revision and number of the last one that is known.
+        revision: The last one that counts.
+        limit: How many, at most.
+
+    Returns:
+        The vectors; and the point that they lead to, None: there are no more.
+    """
+    query = """SELECT id, embedding, revision FROM templates
+        WHERE (revision, id) > (?, ?) AND revision <= ? ORDER BY revision, id LIMIT ?"""
+    rows = db.execute(query, (*after, revision, limit)).fetchall()
+    return _vectors([row[:2] for row in rows]), (rows[-1][2], rows[-1][0]) if len(rows) == limit else None
+
+
+def removed_after(db: Database, position: int, revision: int) -> Numbers:
+    """Numbers of templates that are gone since a position, up to a revision."""
+    query = "SELECT id FROM removed_templates WHERE revision > ? AND revision <= ? ORDER BY id"
+    return np.array(db.execute(query, (position, revision)).fetchall(), np.int64).reshape(-1)
+
+
+def numbers_after(db: Database, number: int, limit: int) -> Numbers:
+    """The numbers of templates that follow a number, rising, at most so many."""
+    rows = db.execute("SELECT id FROM templates WHERE id > ? ORDER BY id LIMIT ?", (number, limit)).fetchall()
+    return np.array(rows, np.int64).reshape(-1)
+
+
+def _vectors(rows: Sequence[Any]) -> Vectors:
+    if not rows:
+        return np.empty(0, np.int64), np.empty((0, 0), np.float32)
+    numbers, blobs = zip(*rows, strict=True)
+    length = len(blobs[0])
+    if length % 4 or any(len(blob) != length for blob in blobs):
+        raise PoolCorrupt(
+            "The pool is damaged", why="it holds vectors of several lengths", fix="Restore it from a backup"
+        )
+    vectors = np.frombuffer(b"".join(blobs), "<f4").reshape(len(blobs), length // 4)
+    return np.array(numbers, np.int64), vectors.astype(np.float32)

@@ -6,6 +6,7 @@ failures mean to a user is said here; nothing above this module knows Milvus.
 
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,10 +32,13 @@ LONGEST_LIST = 16_384
 """Templates that a server lists for one view, at most."""
 
 _ID, _VECTOR = "id", "vector"
+_STAMP = "facepool.stamp"
 _SEARCH_S = 5.0
 """How long a search may take before the server is taken for dead: somebody stands before a camera."""
 _CHANGE_S = 30.0
 _MAKING_S = 120.0
+_BUILDING_S = 900.0
+_LOOK_EVERY_S = 0.2
 _BYTES_AT_ONCE = 8 << 20
 """Of vectors, in one message; servers take 64 MiB."""
 _NUMBERS_AT_ONCE = 8192
@@ -198,6 +202,35 @@ class MilvusIndex:
         """Have the server rewrite its files without what was deleted; it does so in its own time."""
         self._ask(lambda client: client.flush(self._name, timeout=_MAKING_S))
         self._ask(lambda client: client.compact(self._name, timeout=_CHANGE_S))
+
+    def finish(self) -> None:
+        """Return when all that was stored is in the index that was built, and not only in one for the meantime.
+
+        Raises:
+            IndexUnreachable: That takes longer than a quarter of an hour.
+        """
+        self._ask(lambda client: client.flush(self._name, timeout=_MAKING_S))
+        ends_at_s = time.monotonic() + _BUILDING_S
+        while self._ask(self._pending) and time.monotonic() < ends_at_s:
+            time.sleep(_LOOK_EVERY_S)
+        if time.monotonic() >= ends_at_s:
+            raise self._unreachable("it has not built its index in time", "Look into the log of its server")
+
+    def stamp(self) -> str:
+        """What `set_stamp` has left; empty: nothing."""
+        seen = self._ask(lambda client: client.describe_collection(self._name, timeout=_CHANGE_S))
+        return str((seen.get("properties") or {}).get(_STAMP, ""))
+
+    def set_stamp(self, text: str) -> None:
+        """Leave a short text with the collection, in place of the one that was there."""
+        self._ask(
+            lambda client: client.alter_collection_properties(self._name, properties={_STAMP: text}, timeout=_CHANGE_S)
+        )
+
+    def _pending(self, client: "MilvusClient") -> int:
+        """How many templates are yet to come into the index that is built."""
+        names = client.list_indexes(self._name)
+        return sum(int(client.describe_index(self._name, name).get("pending_index_rows") or 0) for name in names)
 
     def _put(self, rows: list[dict[str, Any]], client: "MilvusClient") -> None:
         client.upsert(self._name, rows, timeout=_CHANGE_S)

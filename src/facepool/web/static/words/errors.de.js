@@ -29,6 +29,7 @@ export default {
   pool_locked: { words: "Ein anderes Programm ändert gerade die Personen. Versuche es gleich noch einmal.", whole: true },
   pool_gone: { words: "Die Datei mit den Personen ist weg. Liegt sie wieder an ihrem Platz, geht es von selbst weiter.", whole: true },
   pool_unreachable: { words: "Die Datenbank mit den Personen ist nicht erreichbar. Sobald sie wieder da ist, geht es von selbst weiter.", whole: true },
+  index_unknown: { words: "An dieser Adresse hat die Datenbank keinen Suchindex.", whole: true },
   index_unreachable: { words: "Der Suchindex neben der Datenbank ist nicht erreichbar. Sobald er wieder da ist, geht es von selbst weiter.", whole: true },
   index_unusable: { words: "Der Suchindex neben der Datenbank ist unbrauchbar. Auf dem Server baut facepool index rebuild ihn neu auf; die Personen sind unversehrt.", whole: true },
   outcome_unknown: { words: "Ob die Änderung gespeichert wurde, ist ungewiss, weil die Datenbank dabei ausfiel. Sieh nach, bevor du es wiederholst.", whole: true },
