@@ -90,6 +90,7 @@ class Evaluation:
         self._started_at = datetime.now(UTC)
         self._started_s = perf_counter()
         self._folder = folder
+        self._runs_on: str | None = None
         self.console = self._context.console
         self.detect_threshold = self._context.settings.detect_threshold
         if least_score is not None:
@@ -124,6 +125,7 @@ class Evaluation:
             self._context.picture_analysis() as analysis,
             EmbeddingCache(folder, self._recipe()) if keep else nullcontext() as known,
         ):
+            self._runs_on = analysis.runs_on
             try:
                 with self.console.counting("Looking at pictures", len(paths)) as counter:
                     pictures = embed_pictures(paths, people, analysis, known, counter.step)
@@ -176,7 +178,7 @@ class Evaluation:
             detector=self._context.detector_in_use,
             embedder=space.model if embedded else None,
             space=str(space) if embedded else None,
-            device=self.analyzer.runs_on,
+            device=self._runs_on or self.analyzer.runs_on,
             detection=asdict(self._context.settings.detect_options()),
             face_choice="of several faces the one that is largest and nearest the centre",
             versions={
@@ -206,9 +208,16 @@ class Evaluation:
             "detection": asdict(self._context.settings.detect_options()),
             "space": self.analyzer.space.id,
             "preparation": PREPARATION,
-            "engines": self.analyzer.runs_on,
+            "engines": self._engines,
         }
         return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def _engines(self) -> str:
+        """What the results depend on; a cluster's processors compute what this one does, its GPUs do not."""
+        device = self._context.settings.device
+        elsewhere = self._context.computes_elsewhere and device not in ("auto", "cpu")
+        return device if elsewhere else self.analyzer.runs_on
 
 
 def _remarks(results: Results) -> list[str]:
