@@ -5,11 +5,11 @@ PORT ?= 8000
 BIN := $(VENV)/bin
 SETUP := $(PYTHON) tools/setup_venv.py --venv $(VENV)
 
-.PHONY: help run demo test check audit docs lock clean
+.PHONY: help run demo test test-engines check audit docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 run: ## Serve the page on this machine, and open it in the browser; PORT=8000
 	@$(SETUP) --lock requirements.lock
@@ -19,9 +19,13 @@ demo: ## Register two people, recognize them and two strangers, look at the pict
 	@$(SETUP) --lock requirements.lock
 	@$(BIN)/facepool demo
 
-test: ## Run the whole test suite, on all cores
+test: ## Run the test suite on all cores, without the engines of many machines
 	@$(SETUP) --lock requirements-dev.lock
-	@$(BIN)/python -m pytest -q -n auto --dist worksteal
+	@$(BIN)/python -m pytest -q -n auto --dist worksteal -m "not milvus and not ray"
+
+test-engines: ## Run the tests that start a Milvus server and Ray nodes
+	@$(SETUP) --lock requirements-dev.lock
+	@$(BIN)/python -m pytest -q -m "milvus or ray"
 
 check: ## Lint, types, layers, dependencies: zero warnings
 	@$(SETUP) --lock requirements-dev.lock

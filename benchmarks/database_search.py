@@ -83,8 +83,13 @@ def photos_of_lfw() -> tuple[Floats, Indices]:
     return np.stack(vectors), numbers
 
 
-def like_lfw(photos: Floats, owners: Indices, people: int, probes: int, rng: np.random.Generator) -> People:
-    """People who scatter as those of some photos do."""
+def like_lfw(
+    photos: Floats, owners: Indices, people: int, probes: int, rng: np.random.Generator, copies: int = 1
+) -> People:
+    """People who scatter as those of some photos do.
+
+    With several copies, vectors are so many times as long, and each part of them scatters so. Bad photos are in all.
+    """
     dimension, counts = photos.shape[1], np.bincount(owners)
     sums = np.zeros((len(counts), dimension))
     np.add.at(sums, owners, photos)
@@ -100,13 +105,14 @@ def like_lfw(photos: Floats, owners: Indices, people: int, probes: int, rng: np.
     far = np.sqrt(far * counts[whose] / (counts[whose] - 1))
     scales = [far[whose == one] for one in np.unique(whose)]
 
-    centres = means.mean(axis=0) + rng.standard_normal((people, dimension)) @ np.linalg.cholesky(between).T
-    spread = np.linalg.cholesky(within).T
+    parts, length = np.eye(copies), copies * dimension
+    apart, spread = np.kron(parts, np.linalg.cholesky(between).T), np.kron(parts, np.linalg.cholesky(within).T)
+    centres = np.tile(means.mean(axis=0), copies) + rng.standard_normal((people, length)) @ apart
     like = rng.integers(0, len(scales), people)
 
     def taken(whom: Indices) -> Floats:
         scale = np.array([rng.choice(scales[like[one]]) for one in whom])
-        return unit(centres[whom] + scale[:, None] * (rng.standard_normal((len(whom), dimension)) @ spread))
+        return unit(centres[whom] + scale[:, None] * (rng.standard_normal((len(whom), length)) @ spread))
 
     asked = rng.integers(0, people, probes)
     return People(taken(np.repeat(np.arange(people), _TEMPLATES_OF_A_PERSON)), taken(asked), asked)

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from sklearn.cluster import DBSCAN, HDBSCAN
 
 from facepool import ThresholdPolicy, load_analyzer
+from facepool.bulk import LocalAnalysis
 from facepool.capture.folders import walk_folder
 from facepool.evaluation.embeddings import choose_face
 from facepool.groups.cluster import LooseFaces, group_faces, grouping_threshold
@@ -75,7 +76,7 @@ def measure_folder(root: Path, cache: Path) -> dict[str, object]:
     with Shelf(cache / f"{root.name}.db", analyzer.space) as shelf:
         library = PhotoLibrary(root, shelf, policy)
         began = time.perf_counter()
-        library.look(walk_folder(root), analyzer)
+        library.look(walk_folder(root), LocalAnalysis(analyzer, aligned=True))
         looking_s = time.perf_counter() - began
         kept, paths = shelf.faces(), shelf.paths()
     rows, names = counted_faces(kept, paths)

@@ -16,7 +16,7 @@ from facepool.faces.detect import RetinaFace
 from facepool.models.catalog import DEMO_PHOTOS, InstalledModel, RetinaFaceSpec
 from facepool.models.store import ModelStore, default_root
 from facepool.runtime import Device, Runtime, default_threads
-from support import postgres
+from support import milvus, postgres, ray_cluster
 from support.commands import Commands
 from support.paths import SHARED
 from support.synthetic_camera import SyntheticHead
@@ -69,16 +69,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Leave out what asks PostgreSQL where there is none."""
-    if item.get_closest_marker("postgres") and (why := postgres.missing()):
-        pytest.skip(why)
+    """Leave out what asks PostgreSQL or Milvus, or computes on Ray, where there is none."""
+    engines = (("postgres", postgres.missing), ("milvus", milvus.missing), ("ray", ray_cluster.missing))
+    for marker, missing in engines:
+        if item.get_closest_marker(marker) and (why := missing()):
+            pytest.skip(why)
+
+
+@pytest.fixture
+def two_nodes() -> ray_cluster.RayCluster:
+    """A Ray cluster of two nodes, which all tests of a session share; a test may kill its ``last`` node."""
+    cluster = ray_cluster.cluster()
+    cluster.mend()
+    return cluster
 
 
 @pytest.fixture(autouse=True)
 def _databases_go_with_their_test() -> Iterator[None]:
-    """PostgreSQL's files do not fill the disk while many tests run."""
+    """The files of PostgreSQL and Milvus do not fill the disk while many tests run."""
     yield
     postgres.drop_databases()
+    milvus.drop_collections()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -42,7 +42,8 @@ def test_the_table_names_what_the_extra_installs(name: str) -> None:
 def test_all_is_everything_but_what_chooses_an_engine() -> None:
     (everything,) = PROJECT["optional-dependencies"]["all"]
     named = set(everything.removeprefix("facepool[").removesuffix("]").split(","))
-    assert set(PROJECT["optional-dependencies"]) - named == {"all", "fonts", "optimize", "onnxruntime", "cuda"}
+    apart = {"all", "fonts", "optimize", "onnxruntime", "cuda", "milvus", "ray"}
+    assert set(PROJECT["optional-dependencies"]) - named == apart
 
 
 def test_what_is_missing_is_named_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:

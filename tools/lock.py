@@ -1,4 +1,4 @@
-"""Resolve the dependencies for every platform and write both lock files, with hashes and without any host name.
+"""Resolve the dependencies for every platform and write the lock files, with hashes and without any host name.
 
 Only versions that have wheels count: nothing is built where the lock files are installed.
 """
@@ -6,13 +6,19 @@ Only versions that have wheels count: nothing is built where the lock files are 
 import subprocess
 import sys
 
-LOCKS = {"requirements.lock": "build", "requirements-dev.lock": "dev"}
+IN_IMAGE = ("server", "postgres", "mqtt", "encrypted", "heif", "milvus")
+"""What `deploy/Containerfile` installs: neither windows nor reports."""
+LOCKS = {
+    "requirements.lock": ("--extra", "all", "--group", "build"),
+    "requirements-dev.lock": ("--extra", "all", "--extra", "milvus", "--extra", "ray", "--group", "dev"),
+    "deploy/requirements.lock": (*(f"--extra={name}" for name in IN_IMAGE), "--group", "build"),
+}
 
 
 def main() -> int:
     """Call uv once a lock file."""
-    for lock, group in LOCKS.items():
-        command = ["uv", "pip", "compile", "pyproject.toml", "--extra", "all", "--group", group, "--output-file", lock]
+    for lock, wanted in LOCKS.items():
+        command = ["uv", "pip", "compile", "pyproject.toml", *wanted, "--output-file", lock]
         shape = ["--universal", "--python-version", "3.11", "--generate-hashes", "--upgrade"]
         shape += ["--only-binary", ":all:"]
         bare = ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]

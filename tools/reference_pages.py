@@ -177,6 +177,7 @@ def _allowed(field: FieldInfo) -> str:
     words = {
         "Path": "a path",
         "PostgresAddress": "an address",
+        "IndexAddress": "an address",
         "str": "text",
         "int": "a whole number",
         "float": "a number",

@@ -29,6 +29,9 @@ FacepoolError
 │   ├── PoolLocked
 │   ├── PoolGone
 │   ├── PoolUnreachable
+│   ├── IndexUnreachable
+│   ├── IndexUnusable
+│   ├── UnknownIndex
 │   ├── PoolTooNew
 │   ├── KeyNeeded
 │   ├── WrongKey
@@ -60,6 +63,8 @@ FacepoolError
 ├── DeviceError                 exit 6   what they run and show on
 │   ├── DeviceUnavailable
 │   ├── EngineMissing
+│   ├── ClusterUnreachable
+│   ├── ClusterFailed
 │   └── DisplayUnavailable
 ├── StorageError                exit 7   the disk
 │   ├── NotWritable
@@ -345,6 +350,15 @@ class PoolUnreachable(PoolError):
     code = "pool_unreachable"
 
 
+class UnknownIndex(PoolError):
+    """The pool has no index at that address.
+
+    Remedy: `facepool index status` says where it has some; `facepool index sync --index ADDRESS` makes one.
+    """
+
+    code = "index_unknown"
+
+
 class OutcomeUnknown(PoolUnreachable):
     """The connection to the database broke while a change was being stored, or before its answer was complete.
 
@@ -352,6 +366,25 @@ class OutcomeUnknown(PoolUnreachable):
     """
 
     code = "outcome_unknown"
+
+
+class IndexUnreachable(PoolError):
+    """The index beside the pool cannot be reached, lets nobody in, or does not do in time what it is asked to.
+
+    Remedy: start the Milvus server, or check the address, the network and the login; what the index lacks follows by
+    itself once it answers. The pool itself is unharmed.
+    """
+
+    code = "index_unreachable"
+
+
+class IndexUnusable(PoolError):
+    """The index beside the pool was deleted, is not as facepool makes it, or is of another pool or model.
+
+    Remedy: `facepool index rebuild` makes it anew from the pool, which is unharmed.
+    """
+
+    code = "index_unusable"
 
 
 class PoolTooNew(PoolError):
@@ -653,6 +686,24 @@ class EngineMissing(DeviceError):
     """
 
     code = "engine_missing"
+
+
+class ClusterUnreachable(DeviceError):
+    """The Ray cluster of `--ray` does not answer.
+
+    Remedy: check the address, and that this machine is one of the cluster's nodes.
+    """
+
+    code = "cluster_unreachable"
+
+
+class ClusterFailed(DeviceError):
+    """The Ray cluster of `--ray` does not do the work, or not all of its machines can do the same.
+
+    Remedy: do what the message says, and run the same again: what was done is not done twice.
+    """
+
+    code = "cluster_failed"
 
 
 class DisplayUnavailable(DeviceError):

@@ -51,6 +51,8 @@ EXTRAS = {
     "heif": Extra(("pillow_heif",), "HEIF pictures (HEIC, of phones) cannot be read", "export them as JPEG"),
     "jpegxl": Extra(("imagecodecs",), "JPEG XL pictures cannot be read", "export them as JPEG"),
     "postgres": Extra(("pgvector", "psycopg"), "A pool in PostgreSQL cannot be used", "name a .db file with --pool"),
+    "milvus": Extra(("grpc", "pymilvus"), "An index in Milvus cannot be used", "leave out --index"),
+    "ray": Extra(("ray",), "The machines of a Ray cluster cannot be used", "leave out --ray"),
     "encrypted": Extra(("cryptography", "keyring", "sqlcipher3"), "An encrypted pool cannot be used"),
     "optimize": Extra(("nncf", "onnxruntime"), "Networks cannot be optimized", error=EngineMissing),
     "fonts": Extra(("manimgx_fonts", "manimgx_fonts_cjk"), "Some names cannot be drawn on pictures"),

@@ -20,6 +20,7 @@ from facepool.privacy.holdings import Holding
 from facepool.privacy.report import PrivacyReport
 from facepool.recognize.events import Event, LiveView
 from facepool.recognize.pictures import RecognizedFaces
+from facepool.search import Behind
 from facepool.types import Consent, Decision, Detections, Floats, Frame, Person, Pose, Sighting, Template
 
 Record = dict[str, object]
@@ -32,13 +33,14 @@ _DECIDED = ("person", "person_id", "similarity", "threshold", "margin")
 def face_records(frame: Frame, faces: RecognizedFaces, *, say_when_empty: bool) -> list[Record]:
     """One record a face; for a frame without a face one that says so, if asked for, else none."""
     if len(faces) == 0:
-        return [_where(frame) | _nothing("no_face")] if say_when_empty else []
+        return [_where(frame) | _nothing("no_face") | _if_behind(faces.behind)] if say_when_empty else []
     return [
         _where(frame)
         | _box(faces.detections, row)
         | _decided(decision)
         | {"reason": decision.reason}
         | ({} if faces.passive is None else {"passive": rounded(faces.passive[row], 4)})
+        | _if_behind(faces.behind)
         for row, decision in enumerate(faces.decisions)
     ]
 
@@ -92,8 +94,23 @@ def live_records(frame: Frame, view: LiveView) -> list[Record]:
             | {"reason": UNDECIDED if shown is None else shown.reason}
             | ({"sighting": view.sighting_ids[row]} if view.sighting_ids else {})
             | _liveness(view, row)
+            | _if_behind(view.behind)
         )
     return records
+
+
+def behind_record(behind: Behind) -> Record:
+    """What an answer may lack because the pool's index is behind, or away."""
+    return {
+        "templates": behind.templates,
+        "since": behind.since.isoformat(timespec="milliseconds"),
+        "reason": behind.reason,
+    }
+
+
+def _if_behind(behind: Behind | None) -> Record:
+    """Nothing while all is well, as with pools that have no index."""
+    return {} if behind is None else {"behind": behind_record(behind)}
 
 
 def _liveness(view: LiveView, row: int) -> Record:
@@ -153,7 +170,7 @@ def event_record(frame: Frame, event: Event, crop: Path | None = None) -> Record
         record["sighting"] = event.sighting
     if event.liveness is not None:
         record["liveness"] = liveness_record(event.liveness)
-    return record
+    return record | _if_behind(event.behind)
 
 
 def person_record(person: Person) -> Record:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facepool.bulk import LocalAnalysis
 from facepool.capture import write_image
 from facepool.errors import StorageError
 from facepool.evaluation.embeddings import (
@@ -40,9 +41,9 @@ def look(
     analyzer: FakeAnalyzer, paths: Sequence[Path], cache: Path | None = None, recipe: str = RECIPE
 ) -> EvaluatedPictures:
     if cache is None:
-        return embed_pictures(paths, ["somebody"] * len(paths), analyzer)
+        return embed_pictures(paths, ["somebody"] * len(paths), LocalAnalysis(analyzer))
     with EmbeddingCache(cache, recipe) as opened:
-        return embed_pictures(paths, ["somebody"] * len(paths), analyzer, opened)
+        return embed_pictures(paths, ["somebody"] * len(paths), LocalAnalysis(analyzer), opened)
 
 
 def test_one_row_a_picture_whatever_becomes_of_it(analyzer: FakeAnalyzer, tmp_path: Path) -> None:
@@ -52,7 +53,7 @@ def test_one_row_a_picture_whatever_becomes_of_it(analyzer: FakeAnalyzer, tmp_pa
     broken.write_bytes(good.read_bytes()[:40])
     steps: list[None] = []
     files = [good, empty, broken, tmp_path / "gone.png"]
-    pictures = embed_pictures(files, list("abcd"), analyzer, on_picture=lambda: steps.append(None))
+    pictures = embed_pictures(files, list("abcd"), LocalAnalysis(analyzer), on_picture=lambda: steps.append(None))
     assert len(steps) == len(pictures) == 4
     assert pictures.people == ("a", "b", "c", "d")
     assert pictures.acquired.tolist() == [True, False, False, False]
@@ -136,8 +137,8 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path) -> None:
     calm = FakeAnalyzer()
     calm._scenes = analyzer._scenes
     resumed = look(calm, paths, tmp_path)
-    assert resumed.from_cache == 32
-    assert sum(calm.batches) == 8
+    assert resumed.from_cache == 16
+    assert sum(calm.batches) == 24
     np.testing.assert_allclose(resumed.embeddings[:, 0], np.cos(np.radians(np.arange(40))), atol=1e-6)
 
 
@@ -153,9 +154,9 @@ def test_two_processes_may_use_one_cache(analyzer: FakeAnalyzer, tmp_path: Path)
         shoot(analyzer, tmp_path / "b.png", Scene(view(1, 0))),
     ]
     with EmbeddingCache(tmp_path, RECIPE) as one, EmbeddingCache(tmp_path, RECIPE) as other:
-        embed_pictures(paths[:1], ["a"], analyzer, one)
-        embed_pictures(paths, ["a", "b"], analyzer, other)
-        assert embed_pictures(paths, ["a", "b"], analyzer, one).from_cache == 2
+        embed_pictures(paths[:1], ["a"], LocalAnalysis(analyzer), one)
+        embed_pictures(paths, ["a", "b"], LocalAnalysis(analyzer), other)
+        assert embed_pictures(paths, ["a", "b"], LocalAnalysis(analyzer), one).from_cache == 2
 
 
 def test_a_file_that_is_no_cache_is_refused_and_stays(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facepool.bulk import LocalAnalysis
 from facepool.capture import write_image
 from facepool.capture.folders import walk_folder
 from facepool.errors import ConfigError, SpaceMismatch
@@ -38,7 +39,7 @@ class Photos:
         with Shelf(self.shelf_path, SPACE) as shelf:
             shelf.belong_to(self.root)
             library = PhotoLibrary(self.root, shelf, ThresholdPolicy(CURVE))
-            library.look(walk_folder(self.root), self.analyzer)
+            library.look(walk_folder(self.root), LocalAnalysis(self.analyzer, aligned=True))
             return library.group()
 
     @property
@@ -154,7 +155,7 @@ def test_a_run_that_ended_early_goes_on_where_it_was(photos: Photos) -> None:
     with Shelf(photos.shelf_path, SPACE) as shelf:
         library = PhotoLibrary(photos.root, shelf, ThresholdPolicy(CURVE))
         with pytest.raises(KeyboardInterrupt):
-            library.look(walk_folder(photos.root), photos.analyzer, end)
+            library.look(walk_folder(photos.root), LocalAnalysis(photos.analyzer, aligned=True), end)
     kept = photos.looked_at
     assert 0 < kept < 20
     found = photos.group()

@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 from facepool import extras
 from facepool.capture import mask_credentials
 from facepool.cli.ui.console import Console
-from facepool.config import ENVIRONMENT_PREFIX, Settings, default_config, load_settings
+from facepool.config import ENVIRONMENT_PREFIX, Settings, default_config, is_in_environment, load_settings
 from facepool.faces.analyze import Analyzer
 from facepool.faces.load import ModelChoice, load_analyzer
 from facepool.files import in_a_home
@@ -34,6 +34,7 @@ from facepool.gallery.address import (
 )
 from facepool.gallery.collections import DEFAULT, collection_address, has_collection, unknown_collection
 from facepool.gallery.conversion import finish, is_unfinished
+from facepool.gallery.index_address import IndexAddress, index_address
 from facepool.gallery.keys import find_key, read_key_file
 from facepool.gallery.notices import COMMAND_LINE
 from facepool.models.catalog import ENSEMBLES, PACKS, EmbedderEntry, FmrCurve, ModelEntry, Progress, find_pack
@@ -58,8 +59,14 @@ EVENTS = ("webhook", "mqtt", "home_assistant", "discovery_prefix")
 FRIGATE = ("frigate", "frigate_topic")
 REGISTRATION = ("register_threshold", "max_templates", "min_face", "min_sharpness")
 
-_METAVARS = {"detect_every": "auto|K", "collection": "NAME", "camera": "[NAME=]SOURCE", "pool": "POOL"}
-_ADDRESSES = ("pool", "camera", "webhook", "mqtt", "frigate")
+_METAVARS = {
+    "detect_every": "auto|K",
+    "collection": "NAME",
+    "camera": "[NAME=]SOURCE",
+    "pool": "POOL",
+    "index": "ADDRESS",
+}
+_ADDRESSES = ("pool", "index", "camera", "webhook", "mqtt", "frigate")
 """Settings that may have a password in them."""
 _ELSEWHERE = {"pool": ", or leave the password out and keep it in ~/.pgpass, or in the file that PGPASSFILE names,"}
 _SHORT = {"pool": "-p", "threshold": "-t"}
@@ -189,6 +196,7 @@ class CommandContext:
         """
         pool, key_file = self.settings.pool, self.settings.key_file
         self._warn_of("pool")
+        self._warn_of("index")
         if isinstance(pool, EncryptedFile):
             return pool
         if isinstance(pool, PostgresAddress):
@@ -318,7 +326,7 @@ class CommandContext:
         file = self.config or default_config()
         if name in self.given:
             self._warn_of_process_list(name, f", or {name} in {file}{_ELSEWHERE.get(name, '')}")
-        elif f"{ENVIRONMENT_PREFIX}{name.upper()}" not in {variable.upper() for variable in os.environ}:
+        elif not is_in_environment(name):
             self._warn_of_file(file)
 
     def _warn_of_process_list(self, option: str, elsewhere: str) -> None:
@@ -347,12 +355,13 @@ def settings_options(*names: str, whole_pool: bool = False) -> Callable[[Command
     """Add ``--config`` and an option for each of some settings, with the setting's words and default, in this order.
 
     Args:
-        names: Of the settings. A command that takes ``pool`` takes ``key_file`` and ``collection``, too.
+        names: Of the settings. A command that takes ``pool`` takes ``key_file``, ``collection`` and ``index``, too.
         whole_pool: The command is about the pool with all of its collections, and takes none.
     """
     if "pool" in names:
         place = names.index("pool") + 1
-        names = (*names[:place], "key_file", *(() if whole_pool else ("collection",)), *names[place:])
+        of_collection = () if whole_pool else ("collection", "index")
+        names = (*names[:place], "key_file", *of_collection, *names[place:])
 
     def decorate(command: Command) -> Command:
         decorated = _config_option(pass_context(command))
@@ -415,7 +424,7 @@ def _texts(value: object) -> tuple[object, ...]:
 
 
 def _has_secret(address: object) -> bool:
-    if isinstance(address, PostgresAddress):
+    if isinstance(address, PostgresAddress | IndexAddress):
         return address.has_secret
     return mask_credentials(str(address)) != str(address)
 
@@ -444,6 +453,8 @@ def _option(name: str, setting: FieldInfo) -> Callable[[Command], Command]:
 def _kind(setting: FieldInfo) -> _Kind:
     if setting.annotation == Settings.model_fields["pool"].annotation:
         return pool_address
+    if setting.annotation == Settings.model_fields["index"].annotation:
+        return index_address
     if setting.annotation in (Path, Path | None):
         return click.Path(path_type=Path)
     if get_origin(setting.annotation) is Literal:

@@ -9,24 +9,24 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
 
-from facepool.capture.pictures import read_together
-from facepool.errors import InputError
-from facepool.faces.analyze import Analyzer, Faces
+from facepool.bulk import PictureAnalysis
+from facepool.faces.analyze import Faces
 from facepool.files import make_private, storage_errors
 from facepool.gallery.driver import sqlite_errors
-from facepool.types import Floats, Image, Indices, Mask
+from facepool.types import Floats, Indices, Mask
 
 NO_FACE = "no face was found"
 FILE_NAME = "embeddings-1.db"
 """The number rises when the table changes; a file of another number is not looked at."""
 
-_BATCH = 16
+_KEPT_TOGETHER = 16
+"""Pictures that a run which is killed looks at again, at most."""
 _TABLE = """CREATE TABLE IF NOT EXISTS captures (
     recipe TEXT NOT NULL,
     content TEXT NOT NULL,
@@ -141,6 +141,16 @@ class EmbeddingCache:
             row = self._db.execute(query, (self._recipe, content)).fetchone()
         return None if row is None else _Face(row[0], np.frombuffer(row[1], "<f4"))
 
+    def contents(self) -> set[str]:
+        """The sha256 of every picture that is known.
+
+        Raises:
+            StorageError: The file cannot be read.
+        """
+        with self._explained():
+            rows = self._db.execute("SELECT content FROM captures WHERE recipe = ?", (self._recipe,))
+            return {content for (content,) in rows}
+
     def keep(self, faces: Mapping[str, _Face]) -> None:
         """Keep some more, all or none; when it returns, they outlive the process.
 
@@ -162,7 +172,7 @@ class EmbeddingCache:
 def embed_pictures(
     paths: Sequence[Path],
     people: Sequence[str],
-    analyzer: Analyzer,
+    analysis: PictureAnalysis,
     cache: EmbeddingCache | None = None,
     on_picture: Callable[[], None] = lambda: None,
 ) -> EvaluatedPictures:
@@ -171,9 +181,9 @@ def embed_pictures(
     Args:
         paths: N files.
         people: N names, passed through.
-        analyzer: Turns images into faces.
+        analysis: Finds the faces of files.
         cache: Knows pictures that were looked at before; learns the others, batch by batch. None: each is looked at.
-        on_picture: Called after each picture.
+        on_picture: Called after each picture, once it is kept.
 
     Returns:
         N rows. A picture that cannot be read is one without a face, and says why.
@@ -184,25 +194,27 @@ def embed_pictures(
     taken: list[_Face] = []
     reasons: list[str] = []
     from_cache = 0
-    for start in range(0, len(paths), _BATCH):
-        files = [_read(path) for path in paths[start : start + _BATCH]]
-        problems = {content: problem for content, _, problem in files if problem}
-        known = {content: face for content, _, _ in files if cache and (face := cache.find(content))}
-        from_cache += sum(content in known for content, _, _ in files)
-        unknown = {content: data for content, data, problem in files if not problem and content not in known}
-        broken: dict[str, InputError] = {}
-        for images in read_together(unknown, broken):
-            fresh = _take_faces(images, analyzer)
-            if cache:
-                cache.keep(fresh)
-            known |= fresh
-        problems |= {content: error.why or str(error) for content, error in broken.items()}
-        for content, _, _ in files:
-            face = known.get(content, _NOBODY)
+    known = set() if cache is None else cache.contents()
+    looked_at: set[str] = set()
+    pictures = analysis.analyze(paths, known)
+    while batch := list(islice(pictures, _KEPT_TOGETHER)):
+        fresh = {one.content: _take_one(one.faces, one.image_wh) for one in batch if one.faces is not None}
+        if cache is not None:
+            cache.keep(fresh)
+            known |= fresh.keys()
+            looked_at |= fresh.keys()
+        for one in batch:
+            face = _NOBODY
+            if one.content in fresh:
+                face = fresh[one.content]
+            elif cache is not None and one.problem is None:
+                face = cache.find(one.content) or _NOBODY
+                from_cache += one.content not in looked_at
+            problem = "" if one.problem is None else one.problem.why or str(one.problem)
             taken.append(face)
-            reasons.append(problems.get(content, "" if face.found else NO_FACE))
+            reasons.append(problem or ("" if face.found else NO_FACE))
             on_picture()
-    numbers = np.full((len(taken), _EMBEDDING + analyzer.space.dimension), np.nan, np.float32)
+    numbers = np.full((len(taken), _EMBEDDING + analysis.space.dimension), np.nan, np.float32)
     numbers[:, _EMBEDDING:] = 0
     for row, face in enumerate(taken):
         numbers[row, : len(face.numbers)] = face.numbers
@@ -231,23 +243,6 @@ def choose_face(boxes: Floats, image_wh: tuple[int, int]) -> int:
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     ways = (boxes[:, :2] + boxes[:, 2:]) / 2 - np.array(image_wh, np.float32) / 2
     return int(np.argmax(areas - 2 * (ways**2).sum(axis=1)))
-
-
-def _read(path: Path) -> tuple[str, bytes, str]:
-    """The sha256 of a file, its data, and what is wrong with it; something else of its own where it cannot be read."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        return f"unread {path}", b"", (error.strerror or str(error)).lower()
-    return sha256(data).hexdigest(), data, ""
-
-
-def _take_faces(images: Mapping[str, Image], analyzer: Analyzer) -> dict[str, _Face]:
-    found = analyzer.analyze_batch(list(images.values()))
-    return {
-        content: _take_one(faces, (image.shape[1], image.shape[0]))
-        for (content, image), faces in zip(images.items(), found, strict=True)
-    }
 
 
 def _take_one(faces: Faces, image_wh: tuple[int, int]) -> _Face:

@@ -12,6 +12,7 @@ from facepool.errors import (
     PersonExists,
     PoolChanged,
     PoolCorrupt,
+    PoolLocked,
     SpaceMismatch,
     UnknownPerson,
     UnknownTemplate,
@@ -293,4 +294,13 @@ def space_needed(pool: PoolAddress) -> SpaceMismatch:
         f"Nothing can be stored in {pool.name}",
         why="the embedding space of the new templates is not known",
         fix="Open the pool with the embedding space of the model that made them",
+    )
+
+
+def index_busy(address: PoolAddress) -> PoolLocked:
+    """The error for those who would bring an index up to date while another process does."""
+    return PoolLocked(
+        f"The index of {address} is not brought up to date here",
+        why="another process does so just now",
+        fix="Wait for it, and look: facepool index status",
     )

@@ -15,7 +15,7 @@ import psycopg
 from facepool.errors import OutcomeUnknown, PathMissing, PoolGone, PoolLocked, PoolUnreachable
 from facepool.gallery.address import PostgresAddress
 from facepool.gallery.base import OpenFiles
-from facepool.gallery.checks import check_space, check_vectors, damaged, gallery_changed
+from facepool.gallery.checks import check_space, check_vectors, damaged, gallery_changed, index_busy
 from facepool.gallery.columns import Changes, Numbers
 from facepool.gallery.database import Database
 from facepool.gallery.postgres_connection import (
@@ -173,7 +173,6 @@ class PostgresGallery(SqlGallery):
         self._shown: OpenFiles | None = None
         self._at_one_moment = False
         self._stored: tuple[int, bytes] | None = None
-        self._remarks: list[str] = []
         try:
             self._open()
         except BaseException as error:
@@ -193,11 +192,6 @@ class PostgresGallery(SqlGallery):
             db: Database = there if self._has_pool(there) else self._empty()
             self._read_revision(db)
             check_space(self.address, read_space(db), self._offered)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Remarks for the user, one line each."""
-        return tuple(self._remarks)
 
     @property
     def open_files(self) -> OpenFiles:
@@ -320,6 +314,22 @@ class PostgresGallery(SqlGallery):
                 raise
             finally:
                 self._lent = None
+
+    @contextmanager
+    def index_turn(self, patience_s: float) -> Iterator[None]:
+        """The turn of this process to bring an index up to date: among all that use the database."""
+        key, ends_at_s = "hashtext('facepool.' || current_schema()), hashtext('indexes')", time.monotonic() + patience_s
+        with self._connected() as db:
+            # Who waits inside the database would hear of nothing else meanwhile.
+            while not (db.execute(f"SELECT pg_try_advisory_lock({key})").fetchone() or [False])[0]:
+                if time.monotonic() > ends_at_s:
+                    raise index_busy(self.address)
+                time.sleep(_PAUSE_S)
+            try:
+                yield
+            finally:
+                if not db.broken:
+                    db.execute(f"SELECT pg_advisory_unlock({key})")
 
     def _explained(self) -> AbstractContextManager[None]:
         return explained(self._where)
@@ -545,8 +555,7 @@ class PostgresGallery(SqlGallery):
         )
         if traces:
             remark = f"The room of what was removed from {self.address.name} is not free yet: {traces}."
-        if remark not in self._remarks:
-            self._remarks.append(remark)
+        self.remark(remark)
 
 
 def _differ(erased_and_wiped: Row) -> bool:

@@ -257,6 +257,22 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX consents_of_person ON consents (person_id)",
         "CREATE INDEX consents_of_text ON consents (text_id)",
     ),
+    (  # collections of vectors elsewhere that follow the pool: `index_rows`
+        """CREATE TABLE indexes (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            collection TEXT NOT NULL UNIQUE,
+            place TEXT NOT NULL,
+            state TEXT NOT NULL,
+            dimension INTEGER NOT NULL,
+            space TEXT NOT NULL,
+            position INTEGER NOT NULL,
+            filled INTEGER NOT NULL,
+            stamp TEXT NOT NULL,
+            at TEXT NOT NULL,
+            failure TEXT NOT NULL,
+            failed_since TEXT NOT NULL
+        )""",
+    ),
 )
 """What takes a pool from version n to n + 1. Append only: pools of every earlier version are out there.
 

@@ -15,8 +15,8 @@ from uuid import uuid4
 
 import numpy as np
 
-from facepool.files import exists
-from facepool.gallery.address import PoolAddress
+from facepool.files import exists, only_writer
+from facepool.gallery.address import PoolAddress, beside
 from facepool.gallery.base import OpenFiles, check_gallery, new_templates
 from facepool.gallery.batches import Stored, TemplateBatch, count_of_uuids, read_pictures, read_rows, read_views, store
 from facepool.gallery.checks import (
@@ -30,6 +30,7 @@ from facepool.gallery.checks import (
     find_name,
     folded,
     gallery_changed,
+    index_busy,
     name_taken,
     pairs_of,
     person_exists,
@@ -126,6 +127,10 @@ class SqlGallery(ABC):
     Args:
         address: Where it is.
         space: What the caller's embeddings are; None: only what the gallery itself says.
+
+    Attributes:
+        changes_made: How many changes of people were made with it.
+        after_change: Is called after each of them, in the thread that made it; it must not raise.
     """
 
     keeps_images = True
@@ -139,6 +144,8 @@ class SqlGallery(ABC):
         self._noted: list[Notice] | None = None
         self._caller = ""
         self.changes_made = 0
+        self.after_change: Callable[[], None] | None = None
+        self._remarks: list[str] = []
         self._revised: int | None = None
         self._inbox = Inbox(self)
 
@@ -166,10 +173,29 @@ class SqlGallery(ABC):
     def _remark(self, traces: str) -> None:
         """Remember for `notes` why bytes of what was erased are still there."""
 
+    @contextmanager
+    def index_turn(self, patience_s: float) -> Iterator[None]:
+        """The turn of this process to bring an index up to date; it ends with the process, however that ends.
+
+        Args:
+            patience_s: How long to wait for others.
+
+        Raises:
+            PoolLocked: Another process takes longer.
+            NotWritable: Nothing may be written beside the gallery.
+        """
+        with only_writer(beside(self.address, ".follows.lock"), patience_s, index_busy(self.address)):
+            yield
+
     @property
-    @abstractmethod
     def notes(self) -> tuple[str, ...]:
         """Remarks for the user, one line each."""
+        return tuple(self._remarks)
+
+    def remark(self, words: str) -> None:
+        """Have `notes` say something, once."""
+        if words not in self._remarks:
+            self._remarks.append(words)
 
     @property
     @abstractmethod
@@ -733,7 +759,10 @@ class SqlGallery(ABC):
         with self._writing() as db:
             yield db
             self._before_commit()
+        before = self.changes_made
         self.changes_made += self._revised is not None
+        if self.after_change is not None and self.changes_made != before:
+            self.after_change()
 
     def revise(self, db: Database, expected_revision: int | None = None) -> int:
         """Say that a change is one of people; the revision that it leads to, the same each time that it is said.

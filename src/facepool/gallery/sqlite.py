@@ -139,7 +139,6 @@ class SqliteGallery(SqliteTables):
         self._nothing: Connection | None = None
         self._no_files = OpenFiles()
         self._closed = False
-        self._remarks: list[str] = []
         if must_exist and not exists(self.path):
             raise PathMissing(
                 f"The pool {self.path} does not exist", fix="Register somebody first, or name another pool"
@@ -150,11 +149,6 @@ class SqliteGallery(SqliteTables):
         except BaseException:
             self.close()
             raise
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Remarks for the user, one line each."""
-        return tuple(self._remarks)
 
     @property
     def open_files(self) -> OpenFiles:

@@ -8,13 +8,13 @@ and gives every group a number that stays as photos come and go. What it keeps l
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from facepool.bulk import LocalAnalysis, PictureAnalysis
 from facepool.capture.folders import PictureFolder, pictures_or_error
-from facepool.capture.pictures import read_together
 from facepool.errors import InputError, PathUnreadable
 from facepool.faces.analyze import Analyzer, Faces
 from facepool.faces.quality import QualityPolicy
@@ -28,14 +28,13 @@ from facepool.types import Floats, Indices, Mask, Person, counted, one_line
 
 CLEAR = QualityPolicy(min_size_px=32.0)
 """Which faces may start a group. Faces of photos are smaller than those that are registered."""
-_PICTURES_AT_ONCE = 16
-_MOST_BYTES = 1 << 30
-"""Of a file. An uncompressed picture of as many pixels as are read is no larger."""
-_BYTES_AT_ONCE = 1 << 28
+_KEPT_TOGETHER = 16
+"""Photos that a run which is killed looks at again, at most."""
 _VIEWS = 16
 """So many faces of a group are compared with people of the pool, the best ones."""
 
 OnPicture = Callable[[], None]
+LeaveOut = Callable[[Path, InputError], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +131,9 @@ class PhotoLibrary:
     def look(
         self,
         found: PictureFolder,
-        analyzer: Analyzer,
+        analysis: PictureAnalysis,
         on_picture: OnPicture = lambda: None,
-        on_unreadable: Callable[[Path, InputError], None] = lambda _path, _error: None,
+        on_unreadable: LeaveOut = lambda _path, _error: None,
     ) -> None:
         """Find the faces of all photos that are not known yet; what was found is kept batch by batch.
 
@@ -142,12 +141,11 @@ class PhotoLibrary:
 
         Args:
             found: What a walk through the folder has found.
-            analyzer: Turns pictures into faces; of the shelf's embedding space.
-            on_picture: Called after each photo.
+            analysis: Finds the faces of photos, with their pixels; of the shelf's embedding space.
+            on_picture: Called after each photo, once it is kept.
             on_unreadable: Called for each photo that cannot be read.
 
         Raises:
-            SourceEmpty: No photo of the folder can be read.
             StorageError: What was found cannot be kept.
         """
 
@@ -159,48 +157,46 @@ class PhotoLibrary:
             leave_out(path, error)
         known = self._shelf.files()
         here: set[str] = set()
-        for start in range(0, len(found.pictures), _PICTURES_AT_ONCE):
-            paths = found.pictures[start : start + _PICTURES_AT_ONCE]
-            changed: dict[PhotoFile, bytes] = {}
-            for path in paths:
-                try:
-                    file = PhotoFile.of(path, self._folder)
-                    here.add(file.path)
-                    if file.is_as(known.get(file.path)):
-                        continue
-                    if file.bytes > _MOST_BYTES:
-                        here.discard(file.path)
-                        leave_out(path, _too_large(path, file.bytes))
-                        continue
-                    data = path.read_bytes()
-                    changed[replace(file, content=sha256(data).hexdigest())] = data
-                except OSError as error:
-                    leave_out(path, _unreadable(path, error))
-                if sum(map(len, changed.values())) > _BYTES_AT_ONCE:
-                    here -= self._look_at(changed, analyzer, leave_out)
-                    changed = {}
-            here -= self._look_at(changed, analyzer, leave_out)
-            for _ in paths:
+        changed: list[PhotoFile] = []
+        for path in found.pictures:
+            try:
+                file = PhotoFile.of(path, self._folder)
+            except OSError as error:
+                leave_out(path, _unreadable(path, error))
                 on_picture()
+                continue
+            if file.is_as(known.get(file.path)):
+                here.add(file.path)
+                on_picture()
+            else:
+                changed.append(file)
+        here |= self._look_at(changed, analysis, on_picture, leave_out)
         self._shelf.keep_only(here | _beneath(found, known))
 
     def _look_at(
-        self, changed: Mapping[PhotoFile, bytes], analyzer: Analyzer, leave_out: Callable[[Path, InputError], None]
+        self, changed: Sequence[PhotoFile], analysis: PictureAnalysis, on_picture: OnPicture, leave_out: LeaveOut
     ) -> set[str]:
-        """Find the faces of a few photos that are new or were changed; the paths of those that are no pictures."""
-        unknown = {file.content: data for file, data in changed.items() if not self._shelf.has(file.content)}
-        broken: dict[str, InputError] = {}
-        for images in read_together(unknown, broken):
-            faces = analyzer.analyze_batch(list(images.values()))
-            self.looked_at += len(images)
-            pictures = zip(images.items(), faces, strict=True)
-            found = {content: ((image.shape[1], image.shape[0]), one) for (content, image), one in pictures}
-            self._shelf.put(found, [file for file in changed if file.content in found])
-        self._shelf.put({}, [file for file in changed if file.content not in unknown])
-        for file in changed:
-            if file.content in broken:
-                leave_out(self._folder / file.path, broken[file.content])
-        return {file.path for file in changed if file.content in broken}
+        """Find the faces of photos that are new or were changed; the paths of all but those that are no pictures."""
+        here: set[str] = set()
+        known = self._shelf.contents()
+        pictures = zip(changed, analysis.analyze([self._folder / file.path for file in changed], known), strict=True)
+        while batch := list(islice(pictures, _KEPT_TOGETHER)):
+            fresh = {
+                one.content: (one.image_wh, one.faces)
+                for _, one in batch
+                if one.faces is not None and one.content not in known
+            }
+            files = [replace(file, content=one.content) for file, one in batch if one.problem is None]
+            self._shelf.put(fresh, files)
+            known |= fresh.keys()
+            self.looked_at += len(fresh)
+            for file, one in batch:
+                if one.problem is not None:
+                    leave_out(self._folder / file.path, one.problem)
+                if one.problem is None or not one.content:  # what cannot be opened may be opened another time
+                    here.add(file.path)
+                on_picture()
+        return here
 
     def group(self, gallery: Gallery | None = None, progress: Progress = lambda _done, _total: None) -> PhotoGroups:
         """Put all faces into groups, and keep them.
@@ -309,7 +305,7 @@ def group_photos(
     with Shelf(None if kept is None else Path(kept), analyzer.space, key) as shelf:
         shelf.belong_to(found.root.resolve())
         library = PhotoLibrary(found.root, shelf, ThresholdPolicy(analyzer.fmr))
-        library.look(found, analyzer)
+        library.look(found, LocalAnalysis(analyzer, aligned=True))
         return library.group(pool)
 
 
@@ -374,14 +370,6 @@ def _beneath(found: PictureFolder, paths: Iterable[str]) -> set[str]:
     """Those of some paths that may still be there: they lie in what could not be read of a folder."""
     unreadable = {path.relative_to(found.root).as_posix() for path, _ in found.unreadable}
     return {path for path in paths if unreadable.intersection((path, *map(str, PurePosixPath(path).parents)))}
-
-
-def _too_large(path: Path, size: int) -> PathUnreadable:
-    return PathUnreadable(
-        f"{path} was not read",
-        why=f"it has {size / 1e6:,.0f} MB, and no photo has more than {_MOST_BYTES / 1e6:,.0f}",
-        fix="Leave it out",
-    )
 
 
 def _unreadable(path: Path, error: OSError) -> PathUnreadable:

@@ -216,10 +216,10 @@ class Shelf:
                 found.setdefault(picture, []).append(os.fsdecode(path))
         return found
 
-    def has(self, content: str) -> bool:
-        """Whether the faces of a photo are known, by the sha256 of its file."""
+    def contents(self) -> set[str]:
+        """The sha256 of the file of every photo of which the faces are known."""
         with self._explained():
-            return bool(self._db.execute("SELECT 1 FROM pictures WHERE content = ?", (content,)).fetchone())
+            return {content for (content,) in self._db.execute("SELECT content FROM pictures")}
 
     def put(self, found: Mapping[str, tuple[tuple[int, int], Faces]], files: Iterable[PhotoFile]) -> None:
         """Keep some more, all or none; when it returns, they outlive the process.

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from facepool.liveness.session import LivenessReason, LivenessResult, LivenessStep
 from facepool.recognize.sightings import TrackSighting
-from facepool.search import Outage
+from facepool.search import Behind, Outage
 from facepool.types import Decision, Detections, Image, Indices, Mask, Reason, one_line
 
 EventKind = Literal["appeared", "challenged", "recognized", "changed", "lost"]
@@ -39,6 +39,7 @@ class Event:
             is what there was to see that speaks.
         sighting: A UUID, under which the faces of the track may be kept; None where faces are not kept.
         liveness: How the last challenge of the track ended; None: there was none.
+        behind: Why the pool's index was not searched, or did not have everything; None: it had, or there is none.
         id: A UUID of its own, the same wherever the event is told of and however often.
         at: The time of day at which it was noticed, in UTC.
     """
@@ -59,6 +60,7 @@ class Event:
     firm: bool = True
     sighting: str | None = None
     liveness: LivenessResult | None = None
+    behind: Behind | None = None
     id: str = field(default_factory=lambda: str(uuid4()), compare=False)
     at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
 
@@ -83,6 +85,7 @@ class LiveView:
         events: What happened with this frame, in order.
         time_s: Of the frame.
         outage: Why people may be named by an old state of the pool, or not at all; None: they are as they are now.
+        behind: Why the pool's index was not searched, or did not have everything; None: it had, or there is none.
         sightings: What there is to keep of faces as of this frame, where faces are kept.
         sighting_ids: N UUIDs, under which the faces of each track may be kept; none where faces are not kept.
         challenges: N times what the face is to do to show that it is somebody alive, None for one that is not
@@ -99,6 +102,7 @@ class LiveView:
     events: tuple[Event, ...]
     time_s: float
     outage: Outage | None = None
+    behind: Behind | None = None
     sightings: tuple[TrackSighting, ...] = ()
     sighting_ids: tuple[str, ...] = ()
     challenges: tuple[LivenessStep | None, ...] = ()
@@ -118,3 +122,8 @@ class LiveView:
     def names(self) -> tuple[str | None, ...]:
         """Who each face is; None for unknown or not decided yet."""
         return tuple(None if decision is None else decision.person for decision in self.decisions)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What those who watch are to know: that the pool's database is away, or that its index is behind."""
+        return tuple(one.words for one in (self.outage, self.behind) if one is not None)

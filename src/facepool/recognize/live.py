@@ -28,7 +28,7 @@ from facepool.recognize.fuse import Observation, likeness, observe, weigh_captur
 from facepool.recognize.motion import MotionEstimator
 from facepool.recognize.sightings import Keep, TrackSighting, sighting_of
 from facepool.recognize.track import Tracker, Tracks
-from facepool.search import GalleryState, Outage, Search, outage
+from facepool.search import Behind, GalleryState, Outage, Search, outage
 from facepool.thresholds import SAME_SCAN_FMR, Threshold, ThresholdPolicy
 from facepool.types import AlignedFaces, Decision, Detections, Frame, Mask, Pose
 
@@ -122,6 +122,7 @@ class LiveRecognizer:
         self._events: list[Event] = []
         self._sightings: list[TrackSighting] = []
         self._outage: Outage | None = None
+        self._behind: Behind | None = None
         self._search.check()
 
     @property
@@ -167,6 +168,7 @@ class LiveRecognizer:
             sightings=tuple(self._sightings),
             sighting_ids=tuple(one.sighting for one in identities) if self._keeping else (),
             outage=self._outage,
+            behind=self._behind,
             challenges=() if challenges is None else tuple(map(challenges.step, ids)),
             liveness=() if challenges is None else tuple(map(challenges.result, ids)),
         )
@@ -413,7 +415,7 @@ class LiveRecognizer:
         except PoolUnreachable:
             self._outage = outage(self._pool)
             return {}
-        self._outage = gallery.outage
+        self._outage, self._behind = gallery.outage, gallery.behind
         return decisions
 
     def _decide_by(self, gallery: GalleryState, ids: Sequence[int]) -> dict[int, Decision]:
@@ -554,6 +556,7 @@ class LiveRecognizer:
             firm=identity.firm,
             sighting=identity.sighting if self._keeping else None,
             liveness=None if self._challenges is None else self._challenges.result(track),
+            behind=self._behind,
         )
         self._events.append(event)
 

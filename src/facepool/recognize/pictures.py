@@ -9,7 +9,7 @@ from facepool.faces.analyze import Analyzer
 from facepool.faces.pose import fit_a_head
 from facepool.gallery import Gallery, check_gallery
 from facepool.recognize.decide import Claim, Criteria, decide_together
-from facepool.search import GalleryState, Search
+from facepool.search import Behind, GalleryState, Search
 from facepool.thresholds import Threshold, ThresholdPolicy
 from facepool.types import Decision, Detections, Floats, Image, one_line
 
@@ -41,11 +41,13 @@ class RecognizedFaces:
         decisions: N decisions.
         passive: (N,) float32 in 0..1, how alive each looks to the networks that the user brought for it, which decides
             nothing; None without such networks.
+        behind: Why the pool's index was not searched, or did not have everything; None: it had, or there is none.
     """
 
     detections: Detections
     decisions: tuple[Decision, ...]
     passive: Floats | None = None
+    behind: Behind | None = None
 
     def __len__(self) -> int:
         """Number of faces."""
@@ -122,7 +124,7 @@ class Recognizer:
         """
         if not found:
             return []
-        claims, criteria = self._claims(np.concatenate([embeddings for _, embeddings in found]))
+        claims, criteria, behind = self._claims(np.concatenate([embeddings for _, embeddings in found]))
         claim_of = iter(claims)
         named = []
         for faces, _ in found:
@@ -131,7 +133,7 @@ class Recognizer:
             together = [replace(next(claim_of), usable=bool(good)) for good in usable]
             decisions = zip(decide_together(together, criteria), heads, strict=True)
             told = tuple(_why_unusable(decision, is_head=bool(head)) for decision, head in decisions)
-            named.append(RecognizedFaces(faces, told))
+            named.append(RecognizedFaces(faces, told, behind=behind))
         return named
 
     def decide_embeddings(self, embeddings: Floats) -> tuple[Decision, ...]:
@@ -140,17 +142,17 @@ class Recognizer:
         Raises:
             InvalidEmbedding: They do not have the pool's dimension, or are no unit vectors.
         """
-        claims, criteria = self._claims(embeddings)
+        claims, criteria, _ = self._claims(embeddings)
         return tuple(decision for claim in claims for decision in decide_together([claim], criteria))
 
-    def _claims(self, embeddings: Floats) -> tuple[list[Claim], Criteria]:
-        """Who each face may be, and what it takes, by one state of the pool."""
+    def _claims(self, embeddings: Floats) -> tuple[list[Claim], Criteria, Behind | None]:
+        """Who each face may be, and what it takes, by one state of the pool, and what an index did not have of it."""
         nearest = self._search.nearest(embeddings, self._options.candidates, normalize=self._policy.follows_pool)
         state = nearest.state
         criteria = Criteria(
             self._threshold(state).value, self._options.min_margin, state.look_alikes, margins=state.margins
         )
-        return [Claim(candidates) for candidates in nearest.candidates], criteria
+        return [Claim(candidates) for candidates in nearest.candidates], criteria, state.behind
 
     def _threshold(self, gallery: GalleryState) -> Threshold:
         return self._policy.identification(gallery.templates, gallery.calibration)

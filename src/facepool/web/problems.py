@@ -22,6 +22,8 @@ from facepool.errors import (
     GroupChanged,
     GroupGone,
     IdentityConflict,
+    IndexUnreachable,
+    IndexUnusable,
     InputError,
     InsufficientData,
     OutOfMemory,
@@ -240,6 +242,8 @@ _STATUS: tuple[tuple[type[FacepoolError], int], ...] = (
     (PoolLocked, 503),
     (PoolGone, 503),
     (PoolUnreachable, 503),
+    (IndexUnreachable, 503),
+    (IndexUnusable, 503),
     (DiskFull, 507),
     (SystemLimit, 503),
     (PathMissing, 404),
@@ -318,7 +322,7 @@ def status_of(error: FacepoolError) -> int:
 
 def retry_after(error: FacepoolError) -> dict[str, str]:
     """The header that says when to ask again; none where that would not help."""
-    if isinstance(error, PoolLocked | PoolGone | PoolUnreachable):
+    if isinstance(error, PoolLocked | PoolGone | PoolUnreachable | IndexUnreachable):
         return {"Retry-After": "1"}
     wait_s = error.retry_after_s if isinstance(error, RequestError) else None
     return {} if wait_s is None else {"Retry-After": str(wait_s)}

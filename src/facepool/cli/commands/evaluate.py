@@ -19,6 +19,7 @@ import numpy as np
 
 import facepool
 from facepool import extras
+from facepool.bulk import LocalAnalysis
 from facepool.capture import PictureFolder, pictures_or_error
 from facepool.cli.context import DETECTION, MODELS, CommandContext, json_option, settings_options
 from facepool.cli.ui.console import Console, counted, people_count
@@ -124,7 +125,7 @@ class Evaluation:
         with EmbeddingCache(folder, self._recipe()) if keep else nullcontext() as known:
             try:
                 with self.console.counting("Looking at pictures", len(paths)) as counter:
-                    pictures = embed_pictures(paths, people, analyzer, known, counter.step)
+                    pictures = embed_pictures(paths, people, LocalAnalysis(analyzer), known, counter.step)
             except KeyboardInterrupt:
                 if not keep:
                     raise

@@ -9,6 +9,7 @@ import click
 import numpy as np
 
 from facepool import extras
+from facepool.bulk import LocalAnalysis
 from facepool.capture.folders import PictureFolder, pictures_or_error
 from facepool.cli.context import DETECTION, MODELS, CommandContext, json_option, settings_options
 from facepool.cli.ui.console import counted
@@ -308,7 +309,10 @@ def _look(library: PhotoLibrary, found: PictureFolder, context: CommandContext, 
     try:
         with console.counting("Looking at photos", len(found.pictures)) as counter:
             library.look(
-                found, context.analyzer, counter.step, lambda path, error: console.note(f"Left out {path}: {error.why}")
+                found,
+                LocalAnalysis(context.analyzer, aligned=True),
+                counter.step,
+                lambda path, error: console.note(f"Left out {path}: {error.why}"),
             )
     except KeyboardInterrupt:
         if not is_kept:

@@ -53,7 +53,7 @@ from facepool.recognize.live import LiveRecognizer, LiveSession
 from facepool.recognize.pictures import RecognizedFaces, Recognizer
 from facepool.recognize.sightings import Keep, TrackSighting, sightings_of_picture
 from facepool.records import event_record, face_records, live_records
-from facepool.search import Outage
+from facepool.search import Behind, Outage
 from facepool.types import Decision, Frame, Image, counted
 from facepool.window import Window
 
@@ -331,6 +331,7 @@ def _recognize_pictures(
     console, detection = context.console, context.settings.detect_options()
     rows: list[tuple[str | Text, ...]] = []
     has_passive = False
+    index = _Notes(console, "The index has everybody again")
     with console.counting("Recognizing", source.frame_count) as counter:
         for frame in viewer.pictures(source):
             if keeper is None:
@@ -339,6 +340,7 @@ def _recognize_pictures(
                 faces, sightings = _recognize_and_prepare(frame, recognizer, context)
                 keeper.take(frame.source, sightings, patience_s=_KEEP_PATIENCE_S)
             note_turned(console, frame.source, faces.detections)
+            index.update(faces.behind)
             for record in face_records(frame, faces, say_when_empty=True):
                 console.emit(record)
             passive = _passive_cells(faces)
@@ -385,10 +387,12 @@ def _recognize_moving(
     Raises:
         InputError: The source broke. The events of everybody who was in view are out before that.
     """
-    presence, panel, outages, asked = Presence(), PresencePanel(painter), _Outages(console), Asked()
+    presence, panel, asked = Presence(), PresencePanel(painter), Asked()
+    outages = _Notes(console, "The pool's database is there again")
+    index = _Notes(console, "The index has everybody again")
 
     def draw(view: LiveView, canvas: Canvas) -> Image:
-        hud = () if view.outage is None else (view.outage.words, canvas.keys)
+        hud = (*view.notes, canvas.keys) if view.notes else ()
         labels = [*live_labels(view), *challenge_labels(view)]
         painted = mark_challenges(canvas.paint(painter, labels, hud), view, canvas)
         return panel.draw(painted, presence.people())
@@ -411,7 +415,8 @@ def _recognize_moving(
                 for record in live_records(frame, view):
                     console.emit(record)
                 session.report(frame, view)
-                outages.update(view)
+                outages.update(view.outage)
+                index.update(view.behind)
                 say(*asked.update(view), presence.update(view))
                 counter.step()
         except InputError:
@@ -449,20 +454,26 @@ class Asked:
         return lines + [f"Face {track}: {text}" for track, text in new.items()]
 
 
-class _Outages:
-    """Says once when the pool's database is away, and once when it is back."""
+class _Notes:
+    """Says once that something is not as it should be, and once that it is again.
 
-    def __init__(self, console: Console) -> None:
+    Args:
+        console: For the user.
+        over: What is said then.
+    """
+
+    def __init__(self, console: Console, over: str) -> None:
         self._console = console
-        self._outage: Outage | None = None
+        self._over = over
+        self._is_told = False
 
-    def update(self, view: LiveView) -> None:
-        """Take in one frame."""
-        before, self._outage = self._outage, view.outage
-        if self._outage is not None and before is None:
-            self._console.note(self._outage.words)
-        elif self._outage is None and before is not None:
-            self._console.note("The pool's database is there again")
+    def update(self, wrong: Outage | Behind | None) -> None:
+        """Take in what is wrong as of the newest picture; None: nothing."""
+        if wrong is not None and not self._is_told:
+            self._console.note(wrong.words)
+        elif wrong is None and self._is_told:
+            self._console.note(self._over)
+        self._is_told = wrong is not None
 
 
 def decision_cells(decision: Decision) -> tuple[str | Text, ...]:

@@ -42,7 +42,7 @@ from facepool.web.middleware.authentication import ENDED, SIGN_IN_AGAIN, Connect
 from facepool.web.problems import TRY_LATER, ServerBusy
 from facepool.web.services import CurrentServices, Services, live_recognizer
 from facepool.web.services.decoding import FRAME_LIMITS
-from facepool.web.services.following import OutageInfo
+from facepool.web.services.following import BehindInfo, OutageInfo
 from facepool.web.services.keeping import BROWSERS
 from facepool.web.services.keys import Caller, Role
 from facepool.web.services.turns import work_for
@@ -425,6 +425,7 @@ def _view_message(frame: Frame, view: LiveView) -> Message:
             for record, confirmed in zip(live_records(frame, view), view.confirmed, strict=True)
         ],
         "outage": None if (away := OutageInfo.of(view.outage)) is None else away.model_dump(mode="json"),
+        "behind": None if (behind := BehindInfo.of(view.behind)) is None else behind.model_dump(mode="json"),
         "events": [
             {name: event_record(frame, event)[name] for name in _EVENT_FIELDS} | {"sighting": event.sighting}
             for event in view.events

@@ -14,6 +14,7 @@ from facepool.groups.library import group_analyzed
 from facepool.recognize.pictures import RecognizedFaces, Recognizer
 from facepool.recognize.verify import cosine, largest_face
 from facepool.records import Record, decision_record, embedded_record, found_record, named_record
+from facepool.search import Behind, behind
 from facepool.types import Decision
 from facepool.web.api.pictures import REQUEST_BODY, PicturesIfAny, SentPictures, looked_at, no_picture
 from facepool.web.api.proof import LiveProof
@@ -21,6 +22,7 @@ from facepool.web.api.schemas import Detected, Embedded, Grouped, Recognized, Ve
 from facepool.web.middleware.authentication import Recognizing, Share
 from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices
+from facepool.web.services.following import BehindInfo
 from facepool.web.services.liveness.results import PassedCheck
 
 _MOST_FACES = 5000
@@ -71,24 +73,27 @@ async def recognize(
     analyzed = await looked_at(services.engine, share, pictures, services.engine.embed_and_score)
     seen = await proof.take()
 
-    def decide(pool: Pool) -> tuple[list[RecognizedFaces], Decision | None]:
+    def decide(pool: Pool) -> tuple[list[RecognizedFaces], Decision | None, Behind | None]:
         options = services.settings.recognize_options()
         recognizer = Recognizer(services.engine.analyzer, pool, services.policy, options)
         named = recognizer.decide([picture.found.embedded for picture in analyzed])
         named = [replace(faces, passive=one.found.passive) for faces, one in zip(named, analyzed, strict=True)]
         if seen is None:
-            return named, None
+            return named, None, behind(pool)
         live = recognizer.decide_embeddings(seen.embedding[np.newaxis])[0]
         shown = [[proof.shows(seen, face) for face in picture.found.embedded[1]] for picture in analyzed]
-        return [_only_live(faces, live, rows) for faces, rows in zip(named, shown, strict=True)], live
+        named = [_only_live(faces, live, rows) for faces, rows in zip(named, shown, strict=True)]
+        return named, live, behind(pool)
 
-    named, live = await services.pool.run(decide)
+    named, live, stale = await services.pool.run(decide)
     found = [
         picture.record((named_record(faces, row) for row in range(len(faces))), faces.detections.turn)
         for picture, faces in zip(analyzed, named, strict=True)
     ]
     await proof.note(caller, "recognized live", seen, (live and live.person) or "")
-    return Recognized.model_validate({"pictures": found, "live": _live_record(live, seen)})
+    return Recognized.model_validate(
+        {"pictures": found, "live": _live_record(live, seen), "behind": BehindInfo.of(stale)}
+    )
 
 
 def _only_live(faces: RecognizedFaces, live: Decision, shown: Sequence[bool]) -> RecognizedFaces:

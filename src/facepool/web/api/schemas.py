@@ -21,6 +21,7 @@ from facepool.thresholds import TARGET_FPIR
 from facepool.types import Reason
 from facepool.web.problems import Answers
 from facepool.web.services.activity import ActivityEntry
+from facepool.web.services.following import BehindInfo
 from facepool.web.services.liveness.record import LivenessRecord
 from facepool.web.services.visits import Visit
 
@@ -153,6 +154,7 @@ class Recognized(BaseModel):
 
     pictures: list[RecognizedPicture]
     live: LivePerson | None = Field(description="Who has made the liveness check; null: none was sent")
+    behind: BehindInfo | None = Field(None, description="null: there is no index, or it has everybody")
 
 
 class Verified(BaseModel):

@@ -21,7 +21,7 @@ from facepool.web.patience import is_over_within
 from facepool.web.problems import ServerBusy
 from facepool.web.routes import BoundedRoute
 from facepool.web.services import CurrentServices, Services
-from facepool.web.services.following import OutageInfo
+from facepool.web.services.following import BehindInfo, OutageInfo
 from facepool.web.services.tuning import CHANGEABLE
 
 router = APIRouter(prefix="/v1/system", tags=["system"], route_class=BoundedRoute)
@@ -66,6 +66,7 @@ class SystemInfo(BaseModel):
     owed: list[str] = Field(description="What erasing and changing have promised and is not done yet, one line each")
     search: str = Field(description="Where the pool is searched, and how; empty while nobody could be asked")
     outage: OutageInfo | None
+    behind: BehindInfo | None
     process: str = Field(description="Which process of the server answers: its machine and number")
     processes: int = Field(description="How many serve the same pool, as far as this one knows")
     consent_text: str = Field(description="What people agree to who are registered; empty: nothing is asked")
@@ -85,6 +86,7 @@ async def show_system(services: CurrentServices, _: Recognizing) -> SystemInfo:
         owed=list(services.settling.notes),
         search=await _searched(services),
         outage=OutageInfo.of(services.follower.outage),
+        behind=BehindInfo.of(services.follower.behind),
         process=services.processes.name,
         processes=1 + len(services.processes.peers),
         consent_text=services.consent_text,
@@ -120,6 +122,7 @@ class Ready(BaseModel):
         description="Files in which traces may remain of what was erased, or that wait to be told; it is tried again"
     )
     outage: OutageInfo | None
+    behind: BehindInfo | None
     process: int = Field(description="Which process of the server answers, where several serve the same pool; else 0")
     processes: int = Field(description="How many serve the same pool, as far as this one knows")
 
@@ -148,6 +151,7 @@ async def ready(services: CurrentServices, response: Response) -> Ready:
         why=why,
         owed=services.settling.owed,
         outage=OutageInfo.of(services.follower.outage),
+        behind=BehindInfo.of(services.follower.behind),
         process=services.processes.number,
         processes=1 + len(services.processes.peers),
     )

@@ -1,6 +1,8 @@
 """What CompreFace answers when all is well. Fields that are None are left out."""
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
+
+from facepool.web.services.following import BehindInfo
 
 
 class FaceBox(BaseModel):
@@ -70,6 +72,7 @@ class NearestSubjects(BaseModel):
 
     result: list[RecognizedFace]
     plugins_versions: dict[str, str] | None = None
+    index_behind: BehindInfo | None = Field(None, description="facepool's own: whom the answer may miss, and why")
 
 
 class VerifiedFaces(BaseModel):
@@ -104,6 +107,7 @@ class RecognizedEmbeddings(BaseModel):
     """Of ``recognition/embeddings/recognize``."""
 
     result: list[EmbeddingSubjects]
+    index_behind: BehindInfo | None = Field(None, description="facepool's own: whom the answer may miss, and why")
 
 
 class EmbeddingSimilarity(BaseModel):

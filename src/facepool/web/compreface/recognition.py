@@ -15,7 +15,8 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, FailFast, FiniteFloat
 
 from facepool.gallery import Pool
-from facepool.recognize.pictures import Recognizer
+from facepool.recognize.pictures import RecognizedFaces, Recognizer
+from facepool.search import behind
 from facepool.types import Decision, EmbeddingSpace, Floats
 from facepool.web.api.proof import NO_CHECK_NEEDED
 from facepool.web.bodies import EmbeddingsRequest, PictureRequest
@@ -46,6 +47,7 @@ from facepool.web.compreface.subjects import find_template
 from facepool.web.middleware.authentication import Recognizing, Share
 from facepool.web.scale import scaled, scaled_people
 from facepool.web.services import CurrentServices, Services
+from facepool.web.services.following import BehindInfo
 
 router = APIRouter(route_class=CompreFaceRoute)
 
@@ -83,14 +85,21 @@ async def recognize(
     else:
         faces = await services.engine.look(share, data, partial(take_for_face, analyzer))
 
-    def decide(pool: Pool) -> tuple[Decision, ...]:
-        return _recognizer(services, pool, people).decide([(faces.detections, faces.embeddings)])[0].decisions
+    def decide(pool: Pool) -> RecognizedFaces:
+        return _recognizer(services, pool, people).decide([(faces.detections, faces.embeddings)])[0]
 
-    decisions = await services.pool.run(decide)
+    named = await services.pool.run(decide)
     result = [
-        faces.record(row, options) | {"subjects": _subjects(decision, people)} for row, decision in enumerate(decisions)
+        faces.record(row, options) | {"subjects": _subjects(decision, people)}
+        for row, decision in enumerate(named.decisions)
     ]
-    return NearestSubjects.model_validate({"result": result, "plugins_versions": options.versions(analyzer)})
+    return NearestSubjects.model_validate(
+        {
+            "result": result,
+            "plugins_versions": options.versions(analyzer),
+            "index_behind": BehindInfo.of(named.behind),
+        }
+    )
 
 
 @router.post(
@@ -117,7 +126,7 @@ async def verify_example(
     return VerifiedFaces.model_validate({"result": result, "plugins_versions": versions})
 
 
-@router.post("/recognition/embeddings/recognize", dependencies=[NO_CHECK_NEEDED])
+@router.post("/recognition/embeddings/recognize", response_model_exclude_none=True, dependencies=[NO_CHECK_NEEDED])
 async def recognize_embeddings(
     _request: EmbeddingsRequest,
     body: Embeddings,
@@ -127,14 +136,15 @@ async def recognize_embeddings(
 ) -> RecognizedEmbeddings:
     """The people nearest to faces whose embeddings the client has kept."""
     rows = _unit_rows(body.embeddings, services.engine.analyzer.space)
-    decisions = await services.pool.run(
-        lambda pool: _recognizer(services, pool, prediction_count).decide_embeddings(rows)
+    decisions, stale = await services.pool.run(
+        lambda pool: (_recognizer(services, pool, prediction_count).decide_embeddings(rows), behind(pool))
     )
     return RecognizedEmbeddings(
         result=[
             EmbeddingSubjects(embedding=embedding, similarities=_subjects(decision, prediction_count))
             for embedding, decision in zip(body.embeddings, decisions, strict=True)
-        ]
+        ],
+        index_behind=BehindInfo.of(stale),
     )
 
 

@@ -11,8 +11,9 @@ from fastapi import APIRouter
 
 from facepool.faces.pose import fit_a_head
 from facepool.gallery import Pool
-from facepool.recognize.pictures import Recognizer
+from facepool.recognize.pictures import RecognizedFaces, Recognizer
 from facepool.recognize.verify import cosine, largest_face
+from facepool.search import Behind
 from facepool.types import Decision, Detections, Floats, Frame, Indices, ReducedImage, Sample
 from facepool.web.api.pictures import looked_at
 from facepool.web.api.proof import NO_CHECK_NEEDED
@@ -73,20 +74,20 @@ async def recognize_faces(
     least = max(form.min_confidence, DECISION)
     found = await services.engine.look(share, form.picture, lambda picture: _found(services, picture, embed=True))
 
-    def decide(pool: Pool) -> tuple[Decision, ...]:
+    def decide(pool: Pool) -> RecognizedFaces:
         recognizer = Recognizer(services.engine.analyzer, pool, services.policy, services.settings.recognize_options())
-        return recognizer.decide([(found.detections, found.embeddings)])[0].decisions
+        return recognizer.decide([(found.detections, found.embeddings)])[0]
 
-    decisions = await services.pool.run(decide)
+    named = await services.pool.run(decide)
     predictions = []
     for row in found.rows:
-        person, confidence = _named(decisions[int(row)], least)
+        person, confidence = _named(named.decisions[int(row)], least)
         box = found.box(row)
         predictions.append(NamedVisionFace(userid=person, confidence=confidence, box=box, **box.model_dump()))
     return NamedVisionFaces(
         predictions=predictions,
         count=len(predictions),
-        message=_message([prediction.userid for prediction in predictions]),
+        message=_message([prediction.userid for prediction in predictions], named.behind),
         duration=_since_s(began_s),
     )
 
@@ -208,10 +209,13 @@ def _named(decision: Decision, least: float) -> tuple[str, float]:
     return (person, confidence) if confidence >= least else (_UNKNOWN, 0.0)
 
 
-def _message(userids: list[str]) -> str:
+def _message(userids: list[str], behind: Behind | None) -> str:
+    """DeepStack's own words, and what they do not tell: that somebody may be missed."""
     if not userids:
-        return "No face found in image"
-    return "No known faces" if all(userid == _UNKNOWN for userid in userids) else "A face was recognised"
+        words = "No face found in image"
+    else:
+        words = "No known faces" if all(userid == _UNKNOWN for userid in userids) else "A face was recognised"
+    return words if behind is None else f"{words}. {behind.words}"
 
 
 def _check_two(form: VisionForm) -> None:

@@ -292,6 +292,7 @@ def assemble(
     watch = partial(metrics.watch, settings.collection)
     watch("cameras", "Cameras of the server", lambda: len(services.cameras.all()))
     watch("cameras_watching", "Cameras that show something", lambda: services.cameras.showing)
+    _count_behind(services.follower, watch)
     watch("events_delivered", "Events that other programs have got", lambda: services.outputs.delivered)
     watch("events_dropped", "Events that other programs never will get", lambda: services.outputs.dropped)
     count_kept(keeper, watch)
@@ -309,6 +310,19 @@ def assemble(
     settling.start()
     services.indexing.start()
     return services
+
+
+def _count_behind(follower: Follower, watch: Callable[[str, str, Callable[[], float]], None]) -> None:
+    """Count what answers may miss because of the pool's index."""
+
+    def missed() -> float:
+        return 0 if follower.behind is None else follower.behind.templates
+
+    def is_unused() -> float:
+        return follower.behind is not None and follower.behind.reason != "following"
+
+    watch("index_behind", "Templates that answers may miss, as the pool's index does not have them yet", missed)
+    watch("index_unused", "1 while the pool is searched without its index, as that is away or not whole", is_unused)
 
 
 def _settings_of_one(given: Settings, root: Services | None) -> Settings:

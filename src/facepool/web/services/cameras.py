@@ -35,7 +35,7 @@ from facepool.recognize.sightings import TrackSighting
 from facepool.records import live_records
 from facepool.types import Frame, Turn
 from facepool.web.problems import NotFound, RequestError, ServerBusy
-from facepool.web.services.following import OutageInfo
+from facepool.web.services.following import BehindInfo, OutageInfo
 from facepool.web.services.processes import OneProcess, Processes, name_of_machine
 from facepool.web.services.secrets import has_secret
 from facepool.web.services.store import ServerStore, insert_entry, now
@@ -119,6 +119,7 @@ class CameraInfo(BaseModel):
         "is only one",
     )
     outage: OutageInfo | None = None
+    behind: BehindInfo | None = None
 
     @property
     def people(self) -> tuple[str, ...]:
@@ -236,6 +237,7 @@ class Camera:
                 "size": (width, height),
                 "present": present,
                 "outage": OutageInfo.of(view.outage),
+                "behind": BehindInfo.of(view.behind),
             }
         )
 
@@ -709,8 +711,7 @@ class Cameras:
 
     def _paint(self, frame: Frame, view: LiveView) -> bytes:
         self._painter = self._painter or Painter()
-        hud = () if view.outage is None else (view.outage.words,)
-        painted = self._painter.draw(frame.image_bgr, live_labels(view), hud)
+        painted = self._painter.draw(frame.image_bgr, live_labels(view), view.notes)
         _, data = cv2.imencode(".jpg", painted, [cv2.IMWRITE_JPEG_QUALITY, _PICTURE_QUALITY])
         return data.tobytes()
 

@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field
 
 from facepool.errors import FacepoolError
 from facepool.gallery import Pool
-from facepool.search import Outage, follow, outage_teller
+from facepool.search import Behind, Outage, behind_teller, follow, outage_teller
+from facepool.search.state import BehindReason
 from facepool.web.services.announcements import Announcements
 
 EVERY_S = 2.0
@@ -29,6 +30,22 @@ class OutageInfo(BaseModel):
         return None if outage is None else cls(since=outage.since, as_of=outage.as_of)
 
 
+class BehindInfo(BaseModel):
+    """The pool's index is not as new as the pool, or is not searched."""
+
+    templates: int = Field(description="How many an answer may miss; 0: the pool is searched without the index")
+    since: datetime
+    reason: BehindReason = Field(
+        description="`following`: the index is not there yet; `index_away`: it cannot be reached; `not_whole`: it has "
+        "never been whole, or is of no use"
+    )
+
+    @classmethod
+    def of(cls, behind: Behind | None) -> "BehindInfo | None":
+        """For the interface; null while all is well."""
+        return None if behind is None else cls(templates=behind.templates, since=behind.since, reason=behind.reason)
+
+
 class Follower:
     """Follows what somebody else does to the pool, in a thread of its own: when it is announced, or now and then.
 
@@ -46,6 +63,7 @@ class Follower:
         self._open_pool = open_pool
         self._every_s = every_s
         self._tell_outage: Callable[[], Outage | None] = lambda: None
+        self._tell_behind: Callable[[], Behind | None] = lambda: None
         self._announcements = announcements or Announcements()
         self._changed = threading.Event()
         self._over = False
@@ -58,6 +76,11 @@ class Follower:
     def outage(self) -> Outage | None:
         """Whether the pool's database is away, and of when what is in memory of it is."""
         return self._tell_outage()
+
+    @property
+    def behind(self) -> Behind | None:
+        """Whether the pool's index is behind, or away."""
+        return self._tell_behind()
 
     def close(self) -> None:
         """Look no more."""
@@ -74,7 +97,7 @@ class Follower:
                     self._follow(pool)
 
     def _follow(self, pool: Pool) -> None:
-        self._tell_outage = outage_teller(pool)
+        self._tell_outage, self._tell_behind = outage_teller(pool), behind_teller(pool)
         follow(pool)
 
     def _goes_on(self) -> bool:

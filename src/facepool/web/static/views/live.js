@@ -136,7 +136,7 @@ class HerePlayer {
     const rate = this.answers.length / Math.max(1, Math.min(RATE_OVER_MS, now - this.answers[0]) / 1000);
     put(this.status, h("span", {}, t("live.fps", { n: Math.round(rate) })), h("span", {}, t("live.latency", { n: Math.round(took) })));
     if (this.stream.dropped) this.status.append(h("span", {}, t("live.dropped", { n: this.stream.dropped })));
-    tellOutage(this.status, message.outage);
+    tellWhatIsWrong(this.status, message);
   }
 
   stop() {
@@ -168,7 +168,7 @@ class ServerPlayer {
     if (this.stopped) return;
     if (!camera) return this.fail(Object.assign(new Error(t("camera.busy")), { title: t("camera.missing.title") }));
     put(this.status, h("span", {}, t(`camera.state.${camera.state}`)), loaded && camera.fps ? h("span", {}, t("live.fps", { n: Math.round(camera.fps) })) : null);
-    tellOutage(this.status, camera.outage);
+    tellWhatIsWrong(this.status, camera);
     this.tellPresent(camera.present ?? []);
     setTimeout(() => this.next(), Math.max(loaded ? 20 : 1000, PICTURE_EVERY_MS - (performance.now() - began)));
   }
@@ -204,11 +204,14 @@ function labelOf(face) {
   return { box: face.bbox, text: decided ? t("stranger") : "", kind: decided ? "unknown" : "open", optional: true };
 }
 
-/** While the database is away, people are those of before. */
-function tellOutage(status, outage) {
-  if (!outage) return;
-  const [since, asOf] = [outage.since, outage.as_of].map((at) => at && time(new Date(at)));
-  status.append(h("strong", { class: "badge warn" }, asOf ? t("live.outage", { since, asOf }) : t("live.outage.nobody", { since })));
+/** While the database is away, people are those of before; while the index is behind, some may be missed. */
+function tellWhatIsWrong(status, { outage, behind }) {
+  const warn = (words) => status.append(h("strong", { class: "badge warn" }, words));
+  if (outage) {
+    const [since, asOf] = [outage.since, outage.as_of].map((at) => at && time(new Date(at)));
+    warn(asOf ? t("live.outage", { since, asOf }) : t("live.outage.nobody", { since }));
+  }
+  if (behind) warn(t(`live.behind.${behind.reason}`, { n: behind.templates, since: time(new Date(behind.since)) }));
 }
 
 /** Who is in view, with since when; tells of it only when something is new. */

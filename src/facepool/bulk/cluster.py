@@ -1,0 +1,214 @@
+"""The faces of many picture files, found by all machines of a Ray cluster.
+
+Ray Data hands the files out in small parts to workers, one a core or a GPU, and gives the results in the files' order;
+it holds what is ready back where this process is slower than the cluster. What a worker or a machine had in hand when
+it died goes to another one. Only paths go out, and only what was found comes back: each worker reads the files itself.
+
+Ray stays quiet: what it has to say is in its own log files, and what people should know becomes an error here.
+"""
+
+import logging
+import os
+import pickle
+import shutil
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from facepool.bulk.pictures import PictureFaces
+from facepool.bulk.worker import RESULTS, Part, Task, Worker, part_of
+from facepool.errors import ClusterFailed, ClusterUnreachable, FacepoolError
+from facepool.extras import require
+from facepool.faces.analyze import Analyzer
+from facepool.types import EmbeddingSpace
+
+LOCAL = "local"
+"""The address for workers on this machine alone, which are started and ended with the job."""
+_MOST_PICTURES = 64
+"""Pictures that a worker gets at once: what a dead one had in hand is looked at again."""
+_PARTS_EACH = 8
+"""Parts a worker gets at least, where there are few pictures, so that all of them end at about the same time."""
+_AT_IMPORT = {
+    # Ray prints what happens on other machines into the output of this process, into which results go.
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "^",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RayJob:
+    """What a cluster is to do.
+
+    Attributes:
+        address: Where its head listens, for example ``10.0.0.1:6379``; `LOCAL`: this machine alone; ``auto``: the
+            cluster that this machine is part of.
+        load: Makes the analyzer of each worker; a function or an object that can be sent to another process.
+        space: The embedding space that it has to be of.
+        cpus: Cores that a worker uses.
+        gpus: GPUs that a worker uses.
+        aligned: Whether faces keep their pixels, which a pool that keeps pictures wants.
+    """
+
+    address: str
+    load: Callable[[], Analyzer]
+    space: EmbeddingSpace
+    cpus: int = 1
+    gpus: int = 0
+    aligned: bool = False
+
+
+class RayAnalysis:
+    """Looks at pictures with the workers of a cluster; made by `open_ray`.
+
+    Args:
+        job: What they do.
+        workers: How many there may be at a time.
+    """
+
+    def __init__(self, job: RayJob, workers: int) -> None:
+        self._job = job
+        self.workers = workers
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """Of the vectors."""
+        return self._job.space
+
+    def analyze(self, paths: Sequence[Path], known: Collection[str] = frozenset()) -> Iterator[PictureFaces]:
+        """As ``PictureAnalysis.analyze``.
+
+        Raises:
+            ClusterFailed: It cannot go on: all of its workers are gone, or one cannot do what is asked for.
+            ModelError: A machine of it has other networks, or none.
+            SystemLimit: One of its machines has not enough memory.
+        """
+        if not paths:
+            return
+        length = self._part_of(len(paths))
+        parts = [part_of(paths[start : start + length]) for start in range(0, len(paths), length)]
+        left = iter(paths)
+        with _explained(self._job.address):
+            for data in self._results(parts, _folder_of(paths), known):
+                results = pickle.loads(data)  # noqa: S301 -- of our own workers; who can write there runs code anyway
+                if isinstance(results, FacepoolError):
+                    raise results
+                for picture in results:
+                    if picture.path != next(left):
+                        raise ClusterFailed("Ray has mixed up the order of pictures", fix="Report this, please")
+                    yield picture
+
+    def _part_of(self, pictures: int) -> int:
+        return max(1, min(_MOST_PICTURES, pictures // (self.workers * _PARTS_EACH)))
+
+    def _results(self, parts: list[Part], folder: Path, known: Collection[str]) -> Iterator[bytes]:
+        ray = _import_ray()
+        job = self._job
+        task = Task(job.load, job.space, folder, version("facepool"), aligned=job.aligned)
+        data = ray.data.from_items(parts, override_num_blocks=len(parts)).map_batches(
+            Worker,
+            fn_constructor_kwargs={"task": task, "known": ray.put(frozenset(known))},
+            batch_size=None,  # a part as it is
+            batch_format="numpy",
+            concurrency=min(self.workers, len(parts)),
+            num_cpus=job.cpus,
+            num_gpus=job.gpus or None,
+        )
+        for row in data.iter_rows():
+            yield row[RESULTS]
+
+
+@contextmanager
+def open_ray(job: RayJob) -> Iterator[RayAnalysis]:
+    """Connect with a cluster, or start workers on this machine, for as long as the block takes.
+
+    Raises:
+        ExtraMissing: Ray is not installed.
+        ClusterUnreachable: Nobody answers at the address, or this machine is no part of the cluster.
+        ClusterFailed: It has no room for a single worker.
+    """
+    require("ray")
+    ray = _import_ray()
+    with ExitStack() as stack:
+        _connect(ray, job.address, stack)
+        resources: Mapping[str, float] = ray.cluster_resources()
+        workers = int(resources.get("CPU", 0) // job.cpus)
+        if job.gpus:
+            workers = min(workers, int(resources.get("GPU", 0) // job.gpus))
+        if not workers:
+            wanted = f"{job.cpus} CPU cores" + (f" and {job.gpus} GPU" if job.gpus else "")
+            raise ClusterFailed(
+                "The Ray cluster has no room for a worker",
+                why=f"one takes {wanted}, and no machine of it offers that",
+                fix="Start its nodes with more (ray start --num-cpus --num-gpus), or use fewer --threads",
+            )
+        yield RayAnalysis(job, workers)
+
+
+def _connect(ray: ModuleType, address: str, stack: ExitStack) -> None:
+    """Connect, and undo it at the end of the stack, with everything that was started and kept on this machine."""
+    options: dict[str, Any] = {}
+    if address == LOCAL:
+        # Short, since a socket's path has to be; and private, since faces lie in it while there is no room elsewhere.
+        folder = tempfile.mkdtemp(prefix="fp-")
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        options = {"_temp_dir": folder, "include_dashboard": False}
+    with _variables({"RAY_USAGE_STATS_ENABLED": "0"}):
+        try:
+            ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
+        except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+            raise ClusterUnreachable(
+                f"The Ray cluster {address} cannot be reached",
+                why=str(error).splitlines()[0],
+                fix="Check the address, and that this machine is a node of the cluster: "
+                "ray start --address=HOST:6379 --num-cpus=0",
+            ) from error
+    stack.callback(ray.shutdown)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.execution_options.preserve_order = True
+    for name in ("ray", "ray.data", "ray.util"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _import_ray() -> ModuleType:
+    with _variables(_AT_IMPORT):
+        import ray  # noqa: PLC0415 -- takes seconds, and the extra may be missing
+        import ray.data  # noqa: PLC0415 -- likewise
+    return ray
+
+
+@contextmanager
+def _variables(values: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables for as long as the block takes, as far as they are not set."""
+    new = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(new)
+    try:
+        yield
+    finally:
+        for name in new:
+            os.environ.pop(name, None)
+
+
+@contextmanager
+def _explained(address: str) -> Iterator[None]:
+    """Ray's errors in our words; its own may hold the paths of pictures, which are people's names."""
+    ray = _import_ray()
+    try:
+        yield
+    except (ray.exceptions.RayError, ray.data.exceptions.RayDataUserCodeException, ConnectionError) as error:
+        raise ClusterFailed(
+            f"The Ray cluster {address} has not gone on",
+            why=f"Ray says {type(error).__name__}",
+            fix="Look into the log files of its machines (ray logs), and run the same again: it does what is left",
+        ) from None
+
+
+def _folder_of(paths: Sequence[Path]) -> Path:
+    """The folder that all pictures are in, as every machine has to see it."""
+    return Path(os.path.commonpath([path.absolute().parent for path in paths]))

@@ -1,0 +1,302 @@
+"""An index follows its pool: whatever is changed, cut off, put back or away, at the end both have the same."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facepool.errors import IndexUnreachable, IndexUnusable, PoolLocked, UnknownIndex
+from facepool.gallery import Pool, SqlGallery, SqliteGallery, open_pool
+from facepool.gallery.backup import back_up, opened_backup, restore
+from facepool.gallery.index_rows import read_index, read_indexes
+from facepool.search import follower
+from facepool.search.follower import Follower, Synced, rebuild, remove, status, still_there, sync
+from support.index_double import ADDRESS, IndexServer
+from support.pools import BACKENDS, opened, samples, space, unit, units
+
+RECORDS = [backend for backend in BACKENDS if backend != "model_faces.npy"]
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.fixture
+def server() -> IndexServer:
+    return IndexServer()
+
+
+@pytest.fixture(params=RECORDS)
+def pool(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pool]:
+    with opened(tmp_path, request.param) as pool:
+        pool.register("Ada", samples(1, 2, 3), space())
+        pool.register("Bo", samples(4, 5), space())
+        yield pool
+
+
+def vectors_of(pool: Pool) -> dict[int, bytes]:
+    return {template.id: template.sample.embedding.tobytes() for template in pool.templates()}
+
+
+def check_same(pool: Pool, server: IndexServer) -> None:
+    assert {number: vector.tobytes() for number, vector in server.only.vectors.items()} == vectors_of(pool)
+    stood = status(pool, ADDRESS, open_engine=server)
+    assert stood.is_current, stood
+    assert still_there(pool) == {}
+
+
+def test_an_index_is_made_and_follows_all_changes(pool: Pool, server: IndexServer) -> None:
+    assert status(pool, ADDRESS, open_engine=server).state == "none"
+    made = sync(pool, ADDRESS, open_engine=server)
+    assert made == Synced(put=5, removed=0, position=pool.revision(), made=True)
+    check_same(pool, server)
+    pool.register("Cy", samples(6), space())
+    pool.rename("Ada", "Eve")
+    pool.merge("Bo", "Eve")
+    gone = pool.templates("Eve")[0].id
+    pool.remove_template(gone)
+    before = status(pool, ADDRESS, open_engine=server)
+    assert (before.state, before.in_index, before.to_remove, before.is_current) == ("whole", 5, 1, False)
+    assert still_there(pool) == {ADDRESS.place: 1}
+    assert sync(pool, ADDRESS, open_engine=server).removed == 1
+    check_same(pool, server)
+    assert gone not in server.numbers
+    pool.remove("Eve")
+    sync(pool, ADDRESS, open_engine=server)
+    check_same(pool, server)
+    assert len(server.numbers) == 1
+
+
+def test_nothing_is_asked_for_that_is_done(pool: Pool, server: IndexServer) -> None:
+    sync(pool, ADDRESS, open_engine=server)
+    pool.rename("Ada", "Eve")
+    server.asked.clear()
+    assert sync(pool, ADDRESS, open_engine=server) == Synced(position=pool.revision())
+    assert server.asked == ["exists", "stamp"]
+
+
+def test_an_empty_pool_has_an_index_as_soon_as_it_has_somebody(tmp_path: Path, server: IndexServer) -> None:
+    with opened(tmp_path, "pool.db") as pool:
+        assert sync(pool, ADDRESS, open_engine=server) == Synced()
+        assert server.kept == {}
+        assert status(pool, ADDRESS, open_engine=server).is_current
+        pool.register("Ada", samples(1), space())
+        sync(pool, ADDRESS, open_engine=server)
+        pool.remove("Ada")
+        sync(pool, ADDRESS, open_engine=server)
+        check_same(pool, server)
+
+
+@pytest.mark.parametrize("word", ["create", "put", "remove", "settle", "finish", "set_stamp", "drop"])
+@pytest.mark.parametrize("times", [1, 2])
+def test_whatever_is_cut_off_is_done_by_the_next(
+    tmp_path: Path, server: IndexServer, word: str, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower, "_AT_ONCE", 2)
+    monkeypatch.setattr(follower, "_WORTH_BUILDING", 0)
+    with opened(tmp_path, "pool.db") as pool:
+        pool.register("Ada", samples(1, 2, 3), space())
+        pool.register("Bo", samples(4, 5), space())
+        left = times
+
+        def kill(asked: str) -> None:
+            nonlocal left
+            if asked == word:
+                left -= 1
+                if not left:
+                    raise Killed
+
+        for work in (sync, rebuild):
+            server.before = kill
+            try:
+                work(pool, ADDRESS, open_engine=server)
+                pool.remove_template(pool.templates("Ada")[0].id)
+                pool.register("Cy", samples(6, 7, 8), space())
+                work(pool, ADDRESS, open_engine=server)
+            except Killed:
+                server.before = lambda _word: None
+            sync(pool, ADDRESS, open_engine=server)
+            check_same(pool, server)
+
+
+def test_while_an_index_is_made_anew_the_other_one_is_searched_and_followed(
+    tmp_path: Path, server: IndexServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower, "_AT_ONCE", 1)
+    monkeypatch.setattr(follower, "_FOLLOW_EVERY_S", 0.0)
+    with opened(tmp_path, "pool.db") as pool, opened(tmp_path, "pool.db") as other:
+        assert isinstance(pool, SqlGallery)
+        pool.register("Ada", samples(1, 2, 3), space())
+        sync(pool, ADDRESS, open_engine=server)
+        with pool.reading() as db:
+            first = read_index(db, ADDRESS.place)
+        assert first is not None
+        puts = 0
+
+        def erase(word: str) -> None:
+            nonlocal puts
+            puts += word == "put"
+            if puts == 2 and word == "put":
+                other.remove("Ada")
+                other.register("Bo", samples(4), space())
+            with pool.reading() as db:
+                searched = read_index(db, ADDRESS.place)
+            assert searched is not None
+            if puts == 3:
+                assert (searched.collection == first.collection) == (len(server.kept) == 2)
+
+        server.before = erase
+        rebuild(pool, ADDRESS, open_engine=server)
+        server.before = lambda _word: None
+        check_same(pool, server)
+        assert first.collection not in server.kept
+
+
+def test_while_it_is_away_the_pool_knows_what_it_owes(pool: Pool, server: IndexServer) -> None:
+    sync(pool, ADDRESS, open_engine=server)
+    server.away = True
+    erased = len(pool.templates("Ada"))
+    pool.remove("Ada")
+    for _ in range(2):
+        with pytest.raises(IndexUnreachable):
+            sync(pool, ADDRESS, open_engine=server)
+    stood = status(pool, ADDRESS, open_engine=server)
+    assert (stood.in_index, stood.to_remove, stood.is_current) == (None, erased, False)
+    assert stood.problem is not None
+    assert stood.failed_since
+    assert still_there(pool) == {ADDRESS.place: erased}
+    server.away = False
+    sync(pool, ADDRESS, open_engine=server)
+    check_same(pool, server)
+    assert not status(pool, ADDRESS, open_engine=server).failed_since
+
+
+def test_a_pool_that_was_never_connected_remembers_that_too(pool: Pool, server: IndexServer) -> None:
+    server.away = True
+    with pytest.raises(IndexUnreachable):
+        sync(pool, ADDRESS, open_engine=server)
+    stood = status(pool, ADDRESS, open_engine=server)
+    assert (stood.state, stood.to_put) == ("filling", 5)
+    pool.remove("Ada")
+    assert still_there(pool) == {}  # it never had anybody
+    server.away = False
+    sync(pool, ADDRESS, open_engine=server)
+    check_same(pool, server)
+
+
+def test_a_restored_backup_takes_the_index_along(tmp_path: Path, server: IndexServer) -> None:
+    with opened(tmp_path, "pool.db") as pool:
+        assert isinstance(pool, SqlGallery)
+        pool.register("Ada", samples(1, 2), space())
+        back_up(pool, tmp_path / "backup.db")
+        pool.register("Bo", samples(3, 4), space())
+        sync(pool, ADDRESS, open_engine=server)
+        with opened_backup(tmp_path / "backup.db", tmp_path) as backup:
+            restore(pool, backup)
+        assert still_there(pool) == {ADDRESS.place: 1}
+        sync(pool, ADDRESS, open_engine=server)
+        assert [person.name for person in pool.people()] == ["Ada"]
+        check_same(pool, server)
+
+
+def test_another_model_takes_another_collection_and_the_old_vectors_go(pool: Pool, server: IndexServer) -> None:
+    sync(pool, ADDRESS, open_engine=server)
+    (before,) = server.kept
+    numbers = [template.id for template in pool.templates()]
+    pool.replace_vectors(dict(zip(numbers[1:], units(4, 16), strict=True)), space(16, "other-net"))
+    sync(pool, ADDRESS, open_engine=server)
+    assert before not in server.kept
+    assert server.only.dimension == 16
+    check_same(pool, server)
+
+
+def test_a_collection_that_was_deleted_is_made_anew(pool: Pool, server: IndexServer) -> None:
+    sync(pool, ADDRESS, open_engine=server)
+    server.kept.clear()
+    problem = status(pool, ADDRESS, open_engine=server).problem
+    assert isinstance(problem, IndexUnusable)
+    assert sync(pool, ADDRESS, open_engine=server).made
+    check_same(pool, server)
+
+
+def test_what_others_added_or_deleted_there_is_found_by_numbers(
+    pool: Pool, server: IndexServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower, "_AT_ONCE", 2)
+    sync(pool, ADDRESS, open_engine=server)
+    gone, *_, last = sorted(server.numbers)
+    for number in (gone, last):
+        del server.only.vectors[number]
+    server.only.vectors.update({last + number: unit(9) for number in range(1, 6)})
+    assert not status(pool, ADDRESS, open_engine=server).is_current
+    healed = sync(pool, ADDRESS, thoroughly=True, open_engine=server)
+    assert (healed.put, healed.removed) == (2, 5)
+    check_same(pool, server)
+
+
+def test_a_copy_of_a_pool_does_not_change_the_index_of_the_other(tmp_path: Path, server: IndexServer) -> None:
+    with opened(tmp_path, "pool.db") as pool:
+        pool.register("Ada", samples(1, 2), space())
+        sync(pool, ADDRESS, open_engine=server)
+    shutil.copy(tmp_path / "pool.db", tmp_path / "copy.db")
+    with SqliteGallery(tmp_path / "pool.db") as pool, open_pool(tmp_path / "copy.db") as copied:
+        pool.register("Bo", samples(3), space())
+        sync(pool, ADDRESS, open_engine=server)
+        copied.register("Cy", samples(4), space())
+        with pytest.raises(IndexUnusable, match="a copy of this pool") as refused:
+            sync(copied, ADDRESS, open_engine=server)
+        assert "index rebuild" in str(refused.value.fix)
+        check_same(pool, server)
+        (kept,) = server.kept
+        assert rebuild(copied, ADDRESS, open_engine=server).left == (kept,)
+        assert len(server.kept) == 2
+        assert {*server.kept.pop(kept).vectors} == {*vectors_of(pool)}
+        check_same(copied, server)
+
+
+def test_an_index_is_removed_with_its_vectors(pool: Pool, server: IndexServer) -> None:
+    with pytest.raises(UnknownIndex):
+        remove(pool, ADDRESS, open_engine=server)
+    sync(pool, ADDRESS, open_engine=server)
+    server.away = True
+    with pytest.raises(IndexUnreachable):
+        remove(pool, ADDRESS, open_engine=server)
+    assert still_there(pool) == {ADDRESS.place: 1}
+    server.away = False
+    remove(pool, ADDRESS, open_engine=server)
+    assert (server.kept, follower.places_of(pool), still_there(pool)) == ({}, [], {})
+    sync(pool, ADDRESS, open_engine=server)
+    server.away = True
+    remove(pool, ADDRESS, forget=True, open_engine=server)
+    assert follower.places_of(pool) == []
+
+
+def test_one_process_at_a_time_brings_it_up_to_date(pool: Pool, tmp_path: Path, server: IndexServer) -> None:
+    assert isinstance(pool, SqlGallery)
+    with open_pool(pool.address) as other, pool.index_turn(1.0), pytest.raises(PoolLocked, match="another process"):
+        sync(other, ADDRESS, open_engine=server, patience_s=0.0)
+    assert sync(pool, ADDRESS, open_engine=server).made
+
+
+def test_changes_of_a_program_are_followed_at_once_and_never_fail(pool: Pool, server: IndexServer) -> None:
+    assert isinstance(pool, SqlGallery)
+    following = Follower(pool, ADDRESS, server)
+    pool.register("Cy", samples(6), space())
+    assert (following.problem, following.words) == (None, "")
+    check_same(pool, server)
+    server.away = True
+    erased = pool.remove("Ada")
+    assert isinstance(following.problem, IndexUnreachable)
+    assert f"{erased} templates that left the pool may still be in it" in following.words
+    asked = len(server.asked)
+    pool.remove("Bo")
+    assert len(server.asked) == asked  # nobody waits twice for a server that is away
+    server.away = False
+    following.catch_up()
+    assert following.words == ""
+    check_same(pool, server)
+    with pool.reading() as db:
+        assert [row.failure for row in read_indexes(db)] == [""]
+    assert np.array_equal(sorted(server.numbers), [template.id for template in pool.templates()])

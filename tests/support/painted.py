@@ -1,0 +1,38 @@
+"""Pictures whose faces are painted into them as numbers, and the analyzer that reads them: any process can make it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+
+from facepool.faces.analyze import AnyImage, Faces, pixels_of
+from support.fake_analyzer import FakeAnalyzer, Scene, view
+
+
+class PaintedAnalyzer(FakeAnalyzer):
+    """Finds in each pixel of a picture's first row a face: its red is the person, its green the angle in degrees.
+
+    Black pixels are none. Blue is what else a picture is to be told apart by.
+    """
+
+    def analyze_batch(self, images_bgr: Sequence[AnyImage], *, moving: bool = False) -> list[Faces]:
+        del moving
+        self.batches.append(len(images_bgr))
+        return [self._faces(_scene(pixels_of(image)[0])) for image in images_bgr]
+
+
+def _scene(row: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Scene:
+    faces = [(int(red) - 1, int(green)) for _, green, red in row if red]
+    return Scene(*(view(person, angle) for person, angle in faces))
+
+
+def paint(path: Path, *faces: tuple[int, int], blue: int = 0) -> Path:
+    """A picture of some faces, by person (0 to 3) and angle in degrees (0 to 255)."""
+    row = np.zeros((4, 8, 3), np.uint8)
+    row[..., 2] = blue
+    for place, (person, angle) in enumerate(faces):
+        row[0, place] = (person + 1, angle, blue)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.fromarray(row).save(path)
+    return path
