@@ -47,7 +47,7 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Spare the collector of garbage thousands of tests, all of which stay: it would look through them again and again."""
+    """Spare the collector of garbage thousands of tests that stay: it would look through them again and again."""
     gc.disable()
     try:
         return (yield)
