@@ -43,10 +43,7 @@ _AT_IMPORT = {
     # Ray prints what happens on other machines into the output of this process, into which results go.
     "RAY_DEDUP_LOGS_SKIP_REGEX": "^",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
-_AT_START = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_BACKEND_LOG_LEVEL": "fatal",  # what it warns of goes to the output of this process, too
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
 }
 
 
@@ -105,17 +102,17 @@ class RayAnalysis:
         if not paths:
             return
         length = self._part_of(len(paths))
-        places = [path.absolute() for path in paths]  # workers are in folders of their own
-        parts = [part_of(places[start : start + length]) for start in range(0, len(places), length)]
-        left = zip(paths, places, strict=True)
+        files = [path.absolute() for path in paths]  # what a worker's folder is, nobody knows
+        parts = [part_of(files[start : start + length]) for start in range(0, len(files), length)]
+        left = iter(zip(paths, files, strict=True))
         with _explained(self._job.address):
-            for data in self._results(parts, _folder_of(places), known):
+            for data in self._results(parts, _folder_of(files), known):
                 results = pickle.loads(data)  # noqa: S301 -- of our own workers; who can write there runs code anyway
                 if isinstance(results, FacepoolError):
                     raise results
                 for picture in results:
-                    path, place = next(left)
-                    if picture.path != place:
+                    path, file = next(left)
+                    if picture.path != file:
                         raise ClusterFailed("Ray has mixed up the order of pictures", fix="Report this, please")
                     yield replace(picture, path=path)
 
@@ -177,7 +174,7 @@ def _connect(ray: ModuleType, address: str, stack: ExitStack) -> None:
         options = {"_temp_dir": folder, "include_dashboard": False}
     elif address != _THIS_MACHINES:
         _check_answers(address)
-    with _variables(_AT_START), _own_end():
+    with _variables(_AT_IMPORT | {"RAY_USAGE_STATS_ENABLED": "0"}), _own_end():
         try:
             ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
         except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
