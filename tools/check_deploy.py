@@ -324,11 +324,8 @@ def a_service_of_a_machine(image: Image, folder: Path) -> str:
     unit = read_unit(root / "etc/systemd/system/facepool.service")
     rules = folder / "rules.json"
     rules.write_text(json.dumps({"calls": sorted(calls_of(unit)), "families": families_of(unit)}))
-    environment = dict(
-        word.split("=", 1) for line in unit["Environment"] for word in shlex.split(line) if "SERVE=" not in line
-    )
-    environment = {name: value.replace("%S", "/var/lib") for name, value in environment.items()}
-    serve = next(shlex.split(line)[0].removeprefix("SERVE=") for line in unit["Environment"] if "SERVE=" in line)
+    environment = environment_of(unit)
+    serve = environment.pop("SERVE")
     port, log = free_port(), folder / "service.log"
     words = [*shlex.split(unit["ExecStart"][0].replace("$SERVE", serve)), "--port", str(port)]
     service = Image(root, {"PATH": "/usr/bin:/bin", **environment}, f"{number}:{number}", "/var/lib/facepool")
@@ -344,7 +341,8 @@ def a_service_of_a_machine(image: Image, folder: Path) -> str:
         code, took, load = term_under_load(container, portrait(folder))
     listed = in_root(root, "facepool people list --pool /var/backups/facepool/pool-*.db")
     expect("Ada" in listed.stdout, True, f"the backup ({listed.stdout}{listed.stderr})")  # noqa: FBT003 -- what is seen
-    return f"exposure level{score.strip()[:12]}; enrolled, recognized, backed up; TERM under load: exit code {code} after {took:.1f} s, {load}"
+    told = f"exposure level{score.strip()[:12]}; enrolled, recognized, backed up"
+    return f"{told}; TERM under load: exit code {code} after {took:.1f} s, {load}"
 
 
 def install_service(root: Path, folder: Path) -> None:
@@ -423,12 +421,17 @@ def families_of(unit: dict[str, list[str]]) -> list[int]:
     return [int(getattr(socket, name)) for name in unit["RestrictAddressFamilies"][0].split()]
 
 
+def environment_of(unit: dict[str, list[str]]) -> dict[str, str]:
+    """The variables that a unit sets."""
+    words = [word for line in unit["Environment"] for word in shlex.split(line)]
+    return dict(word.replace("%S", "/var/lib").split("=", 1) for word in words)
+
+
 def backup_command(root: Path) -> str:
     """What the unit of the backup runs."""
     unit = read_unit(root / "etc/systemd/system/facepool-backup.service")
     line = shlex.split(unit["ExecStart"][0].replace("$$", "$").replace("%%", "%"))[-1]
-    variables = [word for value in unit["Environment"] for word in shlex.split(value)]
-    return f"cd /var/lib/facepool && {' '.join(variables).replace('%S', '/var/lib')} && export XDG_CONFIG_HOME XDG_DATA_HOME XDG_CACHE_HOME HOME && {line}"
+    return f"cd /var/lib/facepool && export {shlex.join(f'{n}={v}' for n, v in environment_of(unit).items())} && {line}"
 
 
 CHECKS: list[Callable[[Image, Path], str]] = [
