@@ -53,6 +53,14 @@ class Container:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         return int(children[0])
 
+    @property
+    def memory_mb(self) -> int:
+        """What its processes hold now; what they share is counted once for each."""
+        children = Path(f"/proc/{self.first}/task/{self.first}/children").read_text().split()
+        texts = [Path(f"/proc/{number}/status").read_text() for number in (self.first, *children)]
+        lines = [line for text in texts for line in text.splitlines() if line.startswith("VmRSS")]
+        return sum(int(line.split()[1]) for line in lines) // 1024
+
     def kill(self) -> None:
         """End it at once, with all of its processes."""
         if self.process.poll() is None:

@@ -14,9 +14,11 @@ import re
 import shlex
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import cache
@@ -25,7 +27,7 @@ from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
-from bare_container import Failed, Run, expect, free_port, named, portrait, term_under_load, volume  # noqa: E402
+from bare_container import Failed, Run, expect, form, free_port, named, portrait, term_under_load, volume  # noqa: E402
 from containerfile import Builder, Image, is_root, mounted  # noqa: E402 -- they lie beside this file
 
 if TYPE_CHECKING:
@@ -174,6 +176,7 @@ def a_household_on_a_file(image: Image, folder: Path) -> str:
         expect(status, 200, f"enrolling ({answer})")
         status, answer = container.ask("/v1/recognize", files={"who.jpg": portrait(folder)})
         expect((status, named(answer)), (200, ["Ada"]), f"recognizing ({answer})")
+        memory = container.memory_mb
         container.key = ""
         expect(container.ask("/v1/persons")[0], 401, "without a key")
         container.key = key
@@ -184,7 +187,8 @@ def a_household_on_a_file(image: Image, folder: Path) -> str:
         )
         expect(container.end()[0], 0, "exit code")
     left = sorted(path.name for path in data.iterdir())
-    return f"enrolled, recognized; TERM under load: exit code {code} after {took:.1f} s, {load}; the volume has {left}"
+    ended = f"TERM under load: exit code {code} after {took:.1f} s, {load}"
+    return f"enrolled, recognized, {memory} MB of memory; {ended}; the volume has {left}"
 
 
 def models_that_are_mounted(image: Image, folder: Path) -> str:
@@ -308,6 +312,55 @@ def _with_database(image: Image, folder: Path, server: "PostgresServer", psql: s
         "database away: healthy, not ready, then ready by itself; "
         f"TERM under load: exit code {code} after {took:.1f} s, {load}; backed up"
     )
+
+
+def an_office_behind_its_proxy(image: Image, folder: Path) -> str:
+    """Nginx with the configuration of `deploy/`: pictures, pages of its own origin, and WebSockets come through."""
+    if shutil.which("nginx") is None:
+        return "not run: nginx is not installed"
+    from websockets.sync.client import connect  # noqa: PLC0415 -- of the project's environment
+    from websockets.typing import Origin  # noqa: PLC0415 -- the same
+
+    ports, place = (free_port(), free_port()), volume(folder, "proxy")
+    certificate = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    certificate += ["-subj", "/CN=localhost", "-keyout", str(place / "tls.key"), "-out", str(place / "tls.pem")]
+    subprocess.run(certificate, check=True, capture_output=True)
+    text = (ROOT / "deploy" / "nginx.conf").read_text()
+    for there, here in (
+        ("facepool:8000", f"127.0.0.1:{ports[0]}"),
+        ("8443 ssl", f"127.0.0.1:{ports[1]} ssl"),
+        ("/run/secrets/", f"{place}/"),
+        ("/tmp/nginx", f"{place}/nginx"),  # noqa: S108 -- of the container
+    ):
+        expect(there in text, True, f"{there} in nginx.conf")  # noqa: FBT003 -- what is seen
+        text = text.replace(there, here)
+    (place / "nginx.conf").write_text(text)
+    data = {"/var/lib/facepool": volume(folder, "office")}
+    code, out, err = Run(image, ["keys", "add", "Me", "--role", "admin"], data).once()
+    expect(code, 0, f"keys add ({err})")
+    key = out.split()[0]
+    serve = Run(image, [*image.command, "--port", str(ports[0]), "--proxy", "127.0.0.1"], data)
+    trust = ssl.create_default_context(cafile=str(place / "tls.pem"))
+    trust.check_hostname = False
+    with serve.running(ports[0], folder / "office.log", key):
+        nginx = subprocess.Popen(["nginx", "-c", str(place / "nginx.conf"), "-g", "daemon off;"])
+        try:
+            time.sleep(1)
+            body, kind = form({"ada.jpg": portrait(folder)})
+            origin = f"https://localhost:{ports[1]}"
+            headers = {"x-api-key": key, "Content-Type": kind, "Origin": origin}
+            asked = f"{origin}/v1/persons/Ada/samples"
+            request = urllib.request.Request(asked, body, headers)  # noqa: S310 -- of this machine
+            with urllib.request.urlopen(request, timeout=60, context=trust) as answer:  # noqa: S310 -- of this machine
+                expect(answer.status, 200, "enrolling from a page of the proxy's own origin")
+            address = f"wss://localhost:{ports[1]}/v1/liveness"
+            with connect(address, ssl=trust, origin=Origin(origin), additional_headers={"x-api-key": key}) as socket_:
+                socket_.send('{"do": "start", "partial": false}')
+                expect(json.loads(socket_.recv(30))["type"], "challenge", "a WebSocket")
+        finally:
+            nginx.terminate()
+            nginx.wait()
+    return "enrolled over https from a page of its own origin; a WebSocket came through"
 
 
 def a_service_of_a_machine(image: Image, folder: Path) -> str:
@@ -440,6 +493,7 @@ CHECKS: list[Callable[[Image, Path], str]] = [
     models_that_are_mounted,
     an_encrypted_pool_with_its_key_as_a_secret,
     a_site_on_postgresql,
+    an_office_behind_its_proxy,
     a_service_of_a_machine,
 ]
 
