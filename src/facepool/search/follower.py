@@ -287,6 +287,14 @@ def places_of(gallery: Gallery) -> list[str]:
         return list(dict.fromkeys(row.place for row in read_indexes(db)))
 
 
+def lagging(gallery: Gallery) -> list[str]:
+    """Where indexes are that do not have everything that the pool has, or more."""
+    if not isinstance(gallery, SqlGallery):
+        return []
+    with gallery.reading() as db:
+        return sorted({row.place for row in read_indexes(db) if row.state != "whole" or pending_of(db, row)})
+
+
 def still_there(gallery: Gallery) -> dict[str, int]:
     """By place, how many templates indexes may still have that have left the pool; without those that have none."""
     if not isinstance(gallery, SqlGallery):

@@ -32,6 +32,7 @@ from facepool.gallery.collections import DEFAULT, collections_in
 from facepool.gallery.vectors import check_vectors_of, load, open_vectors
 from facepool.privacy.traces import marks_of
 from facepool.records import consent_record, person_record, template_record
+from facepool.search.follower import still_there
 from facepool.types import Consent, EmbeddingSpace, Person, Template
 
 _FIRST_PAGE = 100
@@ -225,7 +226,8 @@ def remove(context: CommandContext, name: str, yes: bool, verify: bool, also: tu
         erased = pool.remove(name)
         for remark in pool.notes[remarks:]:
             context.console.note(remark)
-    context.console.emit({"person": name, "erased": erased})
+        left = sum(still_there(pool).values())
+    context.console.emit({"person": name, "erased": erased, "still_in_index": left})
     context.console.say(f"{name} erased, with {counted(erased, 'view')}", "good")
     return 0 if marks is None else say_whether_gone(context, name, marks, also)
 
