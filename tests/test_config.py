@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from facepool.capture import TurnFinder
-from facepool.config import Settings, load_settings
+from facepool.config import Settings, is_in_environment, load_settings
 from facepool.errors import ConfigError
 from facepool.faces.detect import DETECTOR_PRESETS, DetectOptions
 from facepool.gallery import pool_address
@@ -141,3 +141,40 @@ def test_a_pool_that_cannot_be_read_is_refused_and_not_shown(tmp_path: Path, poo
     with pytest.raises(ConfigError, match="pool") as refused:
         load_settings({}, file)
     assert "ter2" not in f"{refused.value!r} {refused.value} {refused.value.__cause__}"
+
+
+def test_a_secret_comes_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    secret = tmp_path / "pool"
+    secret.write_text("postgresql://ada:hunter2@db/faces\n", encoding="utf-8")
+    monkeypatch.setenv("FACEPOOL_POOL_FILE", str(secret))
+    assert load_settings({}).pool == pool_address("postgresql://ada:hunter2@db/faces")
+    assert is_in_environment("pool")
+    cameras = tmp_path / "cameras"
+    cameras.write_text("Door=rtsp://ada:hunter2@door/1\nHall=1\n", encoding="utf-8")
+    monkeypatch.setenv("FACEPOOL_CAMERA_FILE", str(cameras))
+    assert load_settings({}).camera == ("Door=rtsp://ada:hunter2@door/1", "Hall=1")
+    monkeypatch.setenv("FACEPOOL_KEY_FILE", str(secret))
+    assert load_settings({}).key_file == secret  # a setting of that name
+
+
+@pytest.mark.parametrize(
+    ("content", "why"), [(None, "No such file"), (b"", "empty"), (b"\xff", "UTF-8"), (b"x" * 70000, "long")]
+)
+def test_a_secret_that_cannot_be_used_is_refused_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None, why: str
+) -> None:
+    secret = tmp_path / "pool"
+    if content is not None:
+        secret.write_bytes(content)
+    monkeypatch.setenv("FACEPOOL_POOL_FILE", str(secret))
+    with pytest.raises(ConfigError, match=why) as refused:
+        load_settings({})
+    assert "FACEPOOL_POOL_FILE" in str(refused.value)
+    assert "xxx" not in str(refused.value)
+
+
+def test_a_value_and_a_file_for_one_setting_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FACEPOOL_POOL", str(tmp_path / "pool.db"))
+    monkeypatch.setenv("FACEPOOL_POOL_FILE", str(tmp_path / "secret"))
+    with pytest.raises(ConfigError, match="FACEPOOL_POOL and FACEPOOL_POOL_FILE"):
+        load_settings({})

@@ -1,4 +1,4 @@
-"""Resolve the dependencies for every platform and write both lock files, with hashes and without any host name.
+"""Resolve the dependencies for every platform and write the lock files, with hashes and without any host name.
 
 Only versions that have wheels count: nothing is built where the lock files are installed.
 """
@@ -6,9 +6,12 @@ Only versions that have wheels count: nothing is built where the lock files are 
 import subprocess
 import sys
 
+IN_IMAGE = ("server", "postgres", "mqtt", "encrypted", "heif", "milvus")
+"""What `deploy/Containerfile` installs: neither windows nor reports."""
 LOCKS = {
     "requirements.lock": ("--extra", "all", "--group", "build"),
     "requirements-dev.lock": ("--extra", "all", "--extra", "milvus", "--extra", "ray", "--group", "dev"),
+    "deploy/requirements.lock": (*(f"--extra={name}" for name in IN_IMAGE), "--group", "build"),
 }
 
 

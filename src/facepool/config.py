@@ -31,7 +31,7 @@ from facepool.enroll.session import EnrollOptions
 from facepool.errors import ConfigError, PathMissing
 from facepool.faces.detect import DETECTOR_PRESETS, DetectOptions, DetectorPreset
 from facepool.faces.load import PrecisionChoice
-from facepool.files import users_folder
+from facepool.files import read_secret, users_folder
 from facepool.gallery.address import EncryptedFile, PoolAddress, PostgresAddress, pool_address
 from facepool.gallery.collections import DEFAULT, check_collection, collection_address
 from facepool.gallery.index_address import IndexAddress, index_address
@@ -48,6 +48,8 @@ from facepool.thresholds import TARGET_FPIR
 from facepool.types import Consent, Turn
 
 ENVIRONMENT_PREFIX = "FACEPOOL_"
+_IN_FILE = "_FILE"
+"""After the name of a variable: it names a file that has the value."""
 _DETECT = DetectOptions()
 _ENROLL = EnrollOptions()
 _RECOGNIZE = RecognizeOptions()
@@ -181,7 +183,9 @@ class Settings(BaseModel):
         "auto", description="auto (the fastest that keeps results), int8 (made by facepool models optimize) or float32"
     )
     device: str = Field("auto", description="auto, cpu, cuda:N, tensorrt:N or coreml")
-    threads: int | None = Field(None, ge=1, description="CPU threads; all cores by default")
+    threads: int | None = Field(
+        None, ge=1, description="CPU threads; one a core by default, fewer in a container with less time"
+    )
     quality: DetectorPreset = Field("balanced", description="How thoroughly faces are sought: fast, balanced or best")
     detect_size: int | None = Field(
         None, ge=64, le=8192, description="Long side in pixels at which faces are sought; follows --quality"
@@ -450,6 +454,12 @@ def turned(options: CaptureOptions, rotate: Rotation, find_turn: MakeTurnFinder)
     return replace(options, rotate=_TURNS[rotate], find_turn=None)
 
 
+def is_in_environment(name: str) -> bool:
+    """Whether the environment says a setting, or in which file it is."""
+    variable = f"{ENVIRONMENT_PREFIX}{name.upper()}"
+    return not {variable, f"{variable}{_IN_FILE}"}.isdisjoint(key.upper() for key in os.environ)
+
+
 def load_settings(flags: Mapping[str, Any], config: Path | None = None) -> Settings:
     """Build the settings.
 
@@ -485,7 +495,15 @@ def _from_environment() -> dict[str, Any]:
     """Case does not count, as in the file; variables that name no setting are somebody else's."""
     given = {key.upper(): value for key, value in os.environ.items()}
     names = {name: f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in Settings.model_fields}
-    return {name: given[variable] for name, variable in names.items() if variable in given}
+    found: dict[str, Any] = {name: given[variable] for name, variable in names.items() if variable in given}
+    for name, variable in names.items():
+        in_file = f"{variable}{_IN_FILE}"
+        if in_file not in given:
+            continue
+        if name in found:
+            raise ConfigError(f"{variable} and {in_file} are set", fix="Leave one out")
+        found[name] = read_secret(Path(given[in_file]), f"{in_file} names ")
+    return found
 
 
 def _explain(error: ValidationError, file: Path) -> ConfigError:

@@ -24,6 +24,7 @@ _NOT_ALLOWED = frozenset(
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
 _UNFINISHED = ".unfinished-"
 _PRIVATE_FOLDER = f"{_UNFINISHED}folder-"
+_LONGEST_SECRET = 1 << 16
 _LONGEST_NAME = 255  # bytes, on nearly every file system
 _LONGEST_STEM = 180  # leaves room for numbers, an ending and the prefix above
 _CUT_STEM = 60  # file systems that encrypt names take 143 bytes
@@ -123,6 +124,33 @@ def exists(path: Path) -> bool:
     """
     with storage_errors(path, "cannot be used"):
         return path.exists()
+
+
+def read_secret(path: Path, named: str = "") -> str:
+    """What a file says that has one value, as containers and services are given secrets; no error shows it.
+
+    Args:
+        path: The file, of 64 KiB at most.
+        named: What named it, for the message: ``FACEPOOL_POOL_FILE names ``.
+
+    Raises:
+        ConfigError: It cannot be read, is empty or no text.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LONGEST_SECRET + 1)
+        text = content.decode().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror or str(error) if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise ConfigError(
+            f"{named}{path}, which cannot be read" if named else f"{path} cannot be read",
+            why=why,
+            fix="Check the path, and who may read it",
+        ) from None
+    if not text or len(content) > _LONGEST_SECRET:
+        why = "it is too long" if text else "it is empty"
+        raise ConfigError(f"{named}{path}, which cannot be used" if named else f"{path} cannot be used", why=why)
+    return text
 
 
 def digest_of(path: Path) -> str:

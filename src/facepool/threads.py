@@ -3,6 +3,7 @@
 And what the main thread alone gets from outside: Ctrl-C, which some work has to be done before.
 """
 
+import math
 import os
 import signal
 import threading
@@ -12,19 +13,36 @@ from contextlib import contextmanager
 from functools import cache
 from types import FrameType
 
+from facepool.cgroups import cpu_share
+
 _limit: int | None = None
 
 
-def default_threads() -> int:
-    """Number of CPU cores that this process may use, at least 1."""
+def cores() -> int:
+    """Number of CPU cores that this process may run on, at least 1."""
     if hasattr(os, "sched_getaffinity"):
         return max(1, len(os.sched_getaffinity(0)))
     return os.cpu_count() or 1
 
 
+def default_threads() -> int:
+    """How many threads are worth having: one a core, and no more than a container or service is given time for.
+
+    A container that is given the time of two of 64 cores may run on all 64; with 64 threads it would use its time up
+    at once and then stand still, all of it, until it is given more.
+    """
+    share = cpu_share()
+    return cores() if share is None else max(1, min(cores(), math.ceil(share)))
+
+
 def allowed_threads() -> int:
-    """The limit that was set last, else the process's cores; at least 1."""
+    """The limit that was set last, else what `default_threads` says; at least 1."""
     return _limit or default_threads()
+
+
+def library_threads() -> int:
+    """How many BLAS and OpenCV use now: the limit that was set last, else one a core, as they know of nothing else."""
+    return _limit or cores()
 
 
 def set_allowed_threads(threads: int | None) -> None:

@@ -108,3 +108,13 @@ def test_a_server_that_is_not_there_is_said_at_once_and_no_password_is() -> None
         index.count()
     assert "s3cret" not in f"{raised.value} {index!r}"
     assert "me:***@127.0.0.1" in str(raised.value)
+
+
+@pytest.mark.milvus
+def test_a_login_that_is_refused_is_said_apart_from_a_server_that_is_away() -> None:
+    running = support.milvus.server()
+    for login in ("root:s3cret", ""):
+        index = MilvusIndex(index_address(running.address(login=login)), "facepool_test")
+        with pytest.raises(IndexUnreachable, match=r"does not accept the login[\s\S]*[Cc]heck the user") as raised:
+            index.count()
+        assert "s3cret" not in str(raised.value)

@@ -204,11 +204,14 @@ class MilvusServer:
         from pymilvus.exceptions import MilvusException
 
         # The client goes on by itself when the port does not answer, and writes what went wrong with each try.
-        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port)), _unheard("pymilvus"):
-            client = self.client()
-            with closing(client), suppress(MilvusException, RpcError):
-                client.list_collections(timeout=2)
-                return True
+        with (
+            suppress(OSError, MilvusException, RpcError),
+            socket.create_connection(("127.0.0.1", self.port)),
+            _unheard("pymilvus"),
+            closing(self.client()) as client,
+        ):
+            client.list_collections(timeout=2)
+            return True
         return False
 
 

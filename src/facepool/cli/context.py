@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 from facepool import extras
 from facepool.capture import mask_credentials
 from facepool.cli.ui.console import Console
-from facepool.config import ENVIRONMENT_PREFIX, Settings, default_config, load_settings
+from facepool.config import ENVIRONMENT_PREFIX, Settings, default_config, is_in_environment, load_settings
 from facepool.faces.analyze import Analyzer
 from facepool.faces.load import ModelChoice, load_analyzer
 from facepool.files import in_a_home
@@ -347,7 +347,7 @@ class CommandContext:
         file = self.config or default_config()
         if name in self.given:
             self._warn_of_process_list(name, f", or {name} in {file}{_ELSEWHERE.get(name, '')}")
-        elif f"{ENVIRONMENT_PREFIX}{name.upper()}" not in {variable.upper() for variable in os.environ}:
+        elif not is_in_environment(name):
             self._warn_of_file(file)
 
     def _warn_of_process_list(self, option: str, elsewhere: str) -> None:

@@ -22,7 +22,7 @@ from facepool.runtime import onnxruntime_engine, openvino_engine
 from facepool.runtime.graph import Device, DeviceKind, EngineReport, Graph, GraphRequest, Loader
 from facepool.runtime.openvino_engine import default_cache, runs_at_once
 from facepool.runtime.trial import Outcome
-from facepool.threads import allowed_threads, default_threads, set_allowed_threads
+from facepool.threads import default_threads, library_threads, set_allowed_threads
 from facepool.types import PixelFeed
 
 __all__ = [
@@ -53,8 +53,8 @@ def limit_threads(threads: int) -> None:
     The networks get it from their ``Runtime``. Stages run in turn, so one budget for all keeps the promise.
     """
     cv2.setNumThreads(threads)
-    if threads != allowed_threads() or {os.environ.get(name) for name in _BLAS_VARIABLES} - {None, str(threads)}:
-        # It begins with all cores, as we do; to find it takes as long as to recognize a face.
+    if threads != library_threads() or {os.environ.get(name) for name in _BLAS_VARIABLES} - {None, str(threads)}:
+        # It begins with all cores; to find it takes as long as to recognize a face.
         from threadpoolctl import threadpool_limits  # noqa: PLC0415 -- see above
 
         threadpool_limits(limits=threads)

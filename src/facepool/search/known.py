@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, TypeVar
 from weakref import WeakKeyDictionary, ref
 
+from facepool.cgroups import memory_limit
 from facepool.errors import ConfigError, FacepoolError, PoolUnreachable
 from facepool.gallery import Gallery, open_pool
 from facepool.gallery.address import PostgresAddress
@@ -352,4 +353,4 @@ def _memory() -> float:
         machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # Windows, for one
         return _MOST_IN_MEMORY
-    return min(_MOST_IN_MEMORY, _SHARE_OF_MEMORY * machine)
+    return min(_MOST_IN_MEMORY, _SHARE_OF_MEMORY * min(machine, memory_limit() or machine))

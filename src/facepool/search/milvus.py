@@ -310,10 +310,11 @@ class MilvusIndex:
         try:
             return question(self._client())
         except MilvusException as error:
+            if error.code == _NO_CONNECTION and isinstance(error.__cause__, grpc.Call):  # why stands there alone
+                raise self._unreachable(*_call_meaning(error.__cause__)) from None
             raise self._meaning(error.code, str(error.message)) from None
         except grpc.RpcError as error:
-            name = error.code().name if isinstance(error, grpc.Call) else "UNKNOWN"
-            raise self._unreachable(*_CALLS.get(name, (f"the call to its server failed ({name})", _LATER))) from None
+            raise self._unreachable(*_call_meaning(error)) from None
 
     def _meaning(self, code: object, message: str) -> PoolError:
         """What an answer means that is an error."""
@@ -336,6 +337,14 @@ class MilvusIndex:
             return self._unusable("its collection is not as facepool makes it")
         shown = self._address.without_secrets(message.partition("\n")[0])[:_SHOWN]
         return self._unreachable(f"its server says: {shown}")
+
+
+def _call_meaning(error: object) -> tuple[str, str]:
+    """Why a call of gRPC failed by itself, and what to do."""
+    import grpc  # noqa: PLC0415 -- costs a second, which only those who have an index pay
+
+    name = error.code().name if isinstance(error, grpc.Call) else "UNKNOWN"
+    return _CALLS.get(name, (f"the call to its server failed ({name})", _LATER))
 
 
 def _connected(address: IndexAddress) -> "MilvusClient":

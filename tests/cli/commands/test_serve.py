@@ -22,6 +22,8 @@ from websockets.sync.client import connect
 
 from facepool.cli.commands.serve import _source_and_name
 from facepool.web.certificates import addresses_in_network
+from facepool.web.services.keys import Caller, Keys
+from facepool.web.services.store import open_store
 from support.commands import Commands, interrupt
 
 PATIENCE_S = 60
@@ -279,3 +281,25 @@ def test_workers_share_no_pool_in_a_file(facepool: Commands) -> None:
     outcome = facepool("serve", "--workers", "2")
     assert (outcome.code, "error [config_invalid] 2 workers cannot share" in outcome.error) == (2, True)
     assert "postgresql://" in outcome.error
+
+
+def test_a_key_that_was_made_elsewhere_is_kept_and_replaced(facepool: Commands, tmp_path: Path) -> None:
+    """Init containers run at each start, several at once; a new secret is a new key."""
+    secret = tmp_path / "key"
+    words = ("keys", "add", "admin", "--role", "admin", "--from", str(secret), "--json")
+    for content, changed in (("a1" * 32, True), ("a1" * 32 + "\n", False), ("b2" * 32, True)):
+        secret.write_text(content, encoding="ascii")
+        told = facepool(*words)
+        assert told.code == 0
+        assert told.records == [{"name": "admin", "role": "admin", "collections": [], "changed": changed}]
+        assert content.strip() not in told.out + told.err
+    store = open_store(facepool.pool)
+    assert Keys(store).find("a1" * 32) is None
+    assert Keys(store).find("b2" * 32) == Caller("admin", "admin")
+    store.close()
+    refused = facepool("keys", "add", "other", "--role", "enroll", "--from", str(secret))
+    assert refused.code == 2
+    assert "is that of 'admin' already" in refused.err
+    secret.write_text("guess me", encoding="ascii")
+    assert "one word of 32" in facepool(*words).err
+    assert "cannot be read" in facepool("keys", "add", "x", "--role", "admin", "--from", str(tmp_path / "none")).err

@@ -1,8 +1,11 @@
 """``facepool keys``."""
 
+from pathlib import Path
+
 import click
 
 from facepool.cli.context import CommandContext, json_option, settings_options
+from facepool.files import read_secret
 from facepool.gallery.collections import has_collection, unknown_collection
 from facepool.web.services.keys import ROLES, Keys, Role
 from facepool.web.services.store import open_store
@@ -26,14 +29,21 @@ def keys() -> None:
     metavar="NAME",
     help="A collection that it is for; repeatable. Without it, it is for all, and for the server as a whole.",
 )
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path),
+    help="File with a key that was made elsewhere, such as a secret of a container; it replaces one of that name.",
+)
 @settings_options("pool", whole_pool=True)
 @json_option
-def add(context: CommandContext, name: str, role: Role, collections: tuple[str, ...]) -> None:
+def add(context: CommandContext, name: str, role: Role, collections: tuple[str, ...], source: Path | None) -> None:
     """Make a key and show it, this once.
 
     \b
     facepool keys add Me --role admin
     facepool keys add reception --role recognize --collection guests
+    facepool keys add admin --role admin --from /run/secrets/facepool-admin-key
 
     A key that is for one collection needs no other word of it: clients of CompreFace and DeepStack, too, find its
     people only. It learns nothing of other collections, not even whether there are any.
@@ -41,6 +51,11 @@ def add(context: CommandContext, name: str, role: Role, collections: tuple[str, 
     for collection in collections:
         if not has_collection(context.gallery_address, collection):
             raise unknown_collection(context.gallery_address, collection)
+    if source is not None:
+        changed = _open(context).keep(name, role, read_secret(source), collections)
+        context.console.emit({"name": name, "role": role, "collections": list(collections), "changed": changed})
+        context.console.note(f"{name}'s key is that of {source} now" if changed else f"{name} has that key already")
+        return
     key = _open(context).add(name, role, collections)
     context.console.emit({"name": name, "role": role, "collections": list(collections), "key": key})
     context.console.say(key)

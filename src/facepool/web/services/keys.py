@@ -30,6 +30,8 @@ MOST_BOUND = 100
 """Collections that one key may be bound to."""
 SESSION_S = 7 * 24 * 3600.0
 _PREFIX = "fp_"
+_SHORTEST_KEY = 32
+"""Of keys that were made elsewhere: half of that is as good as what is made here, if it is random."""
 _TOUCH_EVERY_S = 60.0
 
 
@@ -134,23 +136,64 @@ class Keys:
         Raises:
             ConfigError: The name is taken or cannot be used.
         """
-        name = clean_name(name)
-        if name in (LOCAL.name, COMMAND_LINE):
-            raise ConfigError(f"A key cannot be called {name!r}", why="the audit log has another use for the word")
+        name = _checked(name)
         bound = ",".join(sorted(set(map(check_collection, collections))))
         key = _PREFIX + secrets.token_urlsafe(32)
         with self._store.transaction() as db:
             check(_administrators(db))
-            made = db.execute(
-                "INSERT INTO server_keys (name, role, digest, created_at, collections) VALUES (?, ?, ?, ?, ?) "
-                "ON CONFLICT (name) DO NOTHING RETURNING id",
-                (name, role, _digest(key), now(), bound),
-            ).fetchone()
-            if made is None:
+            if not self._insert(db, name, role, key, bound, by):
                 raise ConfigError(f"There is a key {name!r} already", fix="Remove it first, or choose another name")
-            self._store.announce(db, "keys")
-            insert_entry(db, by, "made a key", detail=f"{name} ({role}{f' in {bound}' if bound else ''})")
         return key
+
+    def keep(self, name: str, role: Role, key: str, collections: Collection[str] = ()) -> bool:
+        """See to it that there is a key that was made elsewhere, for servers that are set up by programs.
+
+        Nothing happens if there is; another key of that name is replaced by it, and whoever is signed in with that no
+        longer is. Several processes may do so at once.
+
+        Args:
+            name: Of the key.
+            role: What it is for.
+            key: The key itself; from a file, never from a command line.
+            collections: Where; empty: in all collections, and with the server as a whole.
+
+        Returns:
+            Whether anything has changed.
+
+        Raises:
+            ConfigError: The name cannot be used, or the key is so short that it may be guessed.
+        """
+        name = _checked(name)
+        if len(key) < _SHORTEST_KEY or not key.isascii() or any(map(str.isspace, key)):
+            raise ConfigError(
+                f"The file has no key for {name!r}",
+                why=f"a key is one word of {_SHORTEST_KEY} letters, digits and marks at least",
+                fix="Make one: openssl rand -hex 32",
+            )
+        bound = ",".join(sorted(set(map(check_collection, collections))))
+        with self._store.transaction() as db:
+            found = db.execute("SELECT name, role, collections FROM server_keys WHERE digest = ?", (_digest(key),))
+            known = found.fetchone()
+            if known is not None and tuple(known) == (name, role, bound):
+                return False
+            if known is not None and known[0] != name:
+                raise ConfigError(f"The key for {name!r} is that of {known[0]!r} already", fix="Give each its own")
+            if db.execute("DELETE FROM server_keys WHERE name = ?", (name,)).rowcount:
+                insert_entry(db, COMMAND_LINE, "removed a key", detail=name)
+            return self._insert(db, name, role, key, bound, COMMAND_LINE)
+
+    def _insert(self, db: Database, name: str, role: Role, key: str, bound: str, by: str) -> bool:
+        """Whether the name was free, and the key is kept now."""
+        made = db.execute(
+            "INSERT INTO server_keys (name, role, digest, created_at, collections) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT (name) DO NOTHING RETURNING id",
+            (name, role, _digest(key), now(), bound),
+        ).fetchone()
+        if made is None:
+            return False
+        self._store.announce(db, "keys")
+        insert_entry(db, by, "made a key", detail=f"{name} ({role}{f' in {bound}' if bound else ''})")
+        return True
 
     def remove(
         self,
@@ -255,6 +298,13 @@ def _administrators(db: Database) -> list[str]:
     """Those who may do everything; who may in some collections only cannot make keys."""
     query = "SELECT name FROM server_keys WHERE role = 'admin' AND collections = ''"
     return [name for (name,) in db.execute(query)]
+
+
+def _checked(name: str) -> str:
+    name = clean_name(name)
+    if name in (LOCAL.name, COMMAND_LINE):
+        raise ConfigError(f"A key cannot be called {name!r}", why="the audit log has another use for the word")
+    return name
 
 
 def _digest(token: str) -> bytes:
