@@ -273,9 +273,9 @@ class CommandContext:
     @contextmanager
     def changing_pool(self, space: EmbeddingSpace | None = None, *, must_exist: bool = True) -> Iterator[Pool]:
         """The pool for a command that changes it; the logs of a server that has worked on it are told, too."""
-        with self.open_pool(space, must_exist=must_exist) as pool, keeping_image(pool), self.noting(pool):
-            with self.following(pool):
-                yield pool
+        opened = self.open_pool(space, must_exist=must_exist)
+        with opened as pool, keeping_image(pool), self.noting(pool), self.following(pool):
+            yield pool
 
     @contextmanager
     def following(self, pool: Pool) -> Iterator[None]:
