@@ -12,6 +12,7 @@ from facepool.gallery import Pool, open_pool
 from facepool.recognize.fuse import fuse
 from facepool.search import Nearest, Search, SearchChoice, choose, describe, follow
 from facepool.search import known as known_module
+from facepool.search import mirror as mirror_module
 from facepool.types import EmbeddingSpace, Floats, Sample, Template
 from support import postgres
 from support.pools import MEASURED, POSTGRES, opened, space, unit, units
@@ -197,9 +198,7 @@ def test_changes_are_followed(pool: Pool, place: str, tmp_path: Path) -> None:
 def test_some_people_stand_for_all_in_a_large_pool(
     cohort: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from facepool.search import pgvector
-
-    monkeypatch.setattr(pgvector, "COHORT", cohort)
+    monkeypatch.setattr(mirror_module, "COHORT", cohort)
     vectors, names = crowd(400, 1)
     with opened_at(tmp_path, "exact") as pool:
         store(pool, vectors[:300], names[:300])

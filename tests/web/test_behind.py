@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from facepool.errors import IndexUnreachable
+from facepool.gallery.index_address import index_address
 from facepool.recognize.live import LiveRecognizer
 from facepool.records import event_record, live_records
 from facepool.search import Behind
+from facepool.search.beside import Beside
 from facepool.search.known import known_of
 from facepool.types import Sample
 from facepool.web.services import Services
@@ -44,9 +47,10 @@ def behind(web: TestClient, how: Behind) -> Iterator[None]:
     """Meanwhile what searches and follows has seen that the index is behind."""
     with services_of(web).pool.open() as pool:
         known = known_of(pool)
-        known.behind = how
+        known.beside = Beside(index_address("milvus://127.0.0.1:1"))
+        known.beside.behind, known.beside.away = how, IndexUnreachable("not asked")
         yield
-        known.behind = None
+        known.beside = None
 
 
 def test_rest_says_so_and_is_ready_all_the_same(web: TestClient, picture: bytes) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from facepool.gallery.checks import folded
-from facepool.gallery.database import Database
+from facepool.gallery.database import Database, parts_of, select
 from facepool.types import Floats, counted, one_line
 
 SAMPLE_COLUMNS = (
@@ -33,7 +33,6 @@ SAMPLE_COLUMNS = (
     "learned_from",
 )
 """Of the table ``samples``, where a template comes from and what was measured of its face."""
-_VALUES_AT_ONCE = 500
 """Of one query: SQLite's own limit was 999 once."""
 _LOADED = UUID("6f0b5f54-2a0f-4b39-9d43-6f5f0d6c0b57")
 """What the ids of templates are derived in that were loaded from arrays."""
@@ -159,13 +158,13 @@ def read_pictures(db: Database, ids: Sequence[int], after: int) -> dict[int, byt
 
 def count_of_uuids(db: Database, uuids: Collection[bytes]) -> int:
     """How many templates there are of some UUIDs."""
-    return sum(1 for _ in _select(db, "SELECT DISTINCT uuid FROM templates WHERE uuid IN ({})", uuids))
+    return sum(1 for _ in select(db, "SELECT DISTINCT uuid FROM templates WHERE uuid IN ({})", uuids))
 
 
 def read_views(db: Database, names: Collection[str]) -> dict[str, dict[bytes, bytes]]:
     """For each of some people who are there, digests: of each vector that of its picture, empty where there is none."""
     views: dict[str, dict[bytes, bytes]] = {}
-    for part, marks in _parts(sorted(names)):
+    for part, marks in parts_of(sorted(names)):
         for name, embedding, jpeg in db.execute(_VIEWS_OF_NAMES.format(marks), part):
             of_person = views.setdefault(name, {})
             if embedding is not None:
@@ -191,7 +190,7 @@ def store(
     Returns:
         What was stored, and whether anything was: a picture of a view that is there counts, too.
     """
-    row_of = dict(_select(db, "SELECT name, id FROM persons WHERE name IN ({})", dict.fromkeys(batch.names)))
+    row_of = dict(select(db, "SELECT name, id FROM persons WHERE name IN ({})", dict.fromkeys(batch.names)))
     there, taken = _there(db, batch, row_of)
     new = [row for row in range(len(batch)) if row not in there]
     created = _store_people(
@@ -237,7 +236,7 @@ def _there(db: Database, batch: TemplateBatch, row_of: Mapping[str, int]) -> tup
     """Which rows of a batch are stored already, with their sample, or come twice (None); and which UUIDs are taken."""
     taken: dict[bytes, tuple[str, bytes, int]] = {
         bytes(uuid): (name, bytes(embedding), sample)
-        for uuid, name, embedding, sample in _select(db, _SAME_UUID, [uuid for uuid in batch.uuids if uuid])
+        for uuid, name, embedding, sample in select(db, _SAME_UUID, [uuid for uuid in batch.uuids if uuid])
     }
     there: dict[int, int | None] = {}
     if batch.derived:
@@ -255,7 +254,7 @@ def _there(db: Database, batch: TemplateBatch, row_of: Mapping[str, int]) -> tup
             there[row] = taken[uuid][2]
     left = {row_of[batch.names[row]] for row in range(len(batch)) if row not in there and batch.names[row] in row_of}
     known: dict[tuple[int | str, bytes], int | None] = {
-        (person, bytes(embedding)): sample for person, embedding, sample in _select(db, _VIEWS_OF_ROWS, left)
+        (person, bytes(embedding)): sample for person, embedding, sample in select(db, _VIEWS_OF_ROWS, left)
     }
     for row, name in enumerate(batch.names):
         key = (row_of.get(name, name), blobs[row])
@@ -280,7 +279,7 @@ def _store_people(
             uuid_of[name] = uuid_of.get(name) or uuid
     taken = {
         bytes(uuid)
-        for (uuid,) in _select(db, "SELECT uuid FROM persons WHERE uuid IN ({})", set(uuid_of.values()) - {b""})
+        for (uuid,) in select(db, "SELECT uuid FROM persons WHERE uuid IN ({})", set(uuid_of.values()) - {b""})
     }
     rows = []
     for (name, uuid), number in zip(uuid_of.items(), next_ids("persons", len(uuid_of)), strict=True):
@@ -296,19 +295,5 @@ def _missing_pictures(db: Database, pictures: Sequence[tuple[int, bytes]]) -> li
     """Those whose samples have none; of one sample, once."""
     by_sample = dict(pictures)
     query = "SELECT sample_id FROM pictures WHERE sample_id IN ({})"
-    have = {sample for (sample,) in _select(db, query, by_sample)}
+    have = {sample for (sample,) in select(db, query, by_sample)}
     return [(sample, jpeg) for sample, jpeg in by_sample.items() if sample not in have]
-
-
-def _select(db: Database, query: str, values: Collection[Any]) -> Iterator[Any]:
-    for part, marks in _parts(list(values)):
-        yield from db.execute(query.format(marks), part).fetchall()
-
-
-def _parts(values: Sequence[Any]) -> Iterator[tuple[Sequence[Any], str]]:
-    """Values in parts of one size, the last one filled up with its last: databases keep the plans of few queries."""
-    for first in range(0, len(values), _VALUES_AT_ONCE):
-        part = list(values[first : first + _VALUES_AT_ONCE])
-        size = 1 << (len(part) - 1).bit_length()
-        part += [part[-1]] * (min(size, _VALUES_AT_ONCE) - len(part))
-        yield part, ", ".join("?" * len(part))

@@ -3,17 +3,21 @@
 Read `Search` here first, then ``exact``, which compares. ``index`` has the templates in memory, made of pieces
 (``segment``); ``shared`` replaces it while others search, ``image`` keeps it on the disk. ``int8`` is the first pass
 over large galleries, ``normalization`` the score offsets, ``margins`` what tells look-alikes apart. ``known`` has what
-a process knows of a gallery, and whether its database is away. Galleries that are too large for the memory are
-searched in their database: by ``pgvector``, with the index that ``hnsw`` makes there.
+a process knows of a gallery, and whether its database is away.
+
+Galleries that are too large for the memory are searched elsewhere: in their database by ``pgvector``, with the index
+that ``hnsw`` makes there, or by an index ``beside`` them, which is in ``milvus``. These list templates; ``listed``
+makes the answer of that, with a ``mirror`` of the gallery in memory.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 from weakref import ref
 
-from facepool.errors import PoolUnreachable
+from facepool.errors import IndexUnreachable, IndexUnusable, PoolUnreachable
 from facepool.gallery import Gallery, check_gallery
 from facepool.search import exact
 from facepool.search.exact import Merge, best_template
@@ -36,7 +40,8 @@ from facepool.types import Candidate, EmbeddingSpace, Floats
 
 if TYPE_CHECKING:
     from facepool.gallery.database import Database
-    from facepool.search.pgvector import Mirror
+    from facepool.search.listed import Lists
+    from facepool.search.mirror import Mirror
 
 __all__ = [
     "Behind",
@@ -80,8 +85,8 @@ class Search:
     """Finds the people of a gallery who are nearest to faces, and follows the gallery as it changes.
 
     Making one costs nothing. Either the templates are in memory, once for all galleries of the process that are open on
-    the same files or the same database, and answers are exact. Or the gallery is so large that its database searches,
-    see ``facepool.search.pgvector``; ``choose`` says which, and by default the size does.
+    the same files or the same database, and answers are exact. Or the gallery is so large that its database
+    searches, or an index beside it: ``facepool.search.listed``. ``choose`` says which, and by default the size does.
 
     Args:
         gallery: Who is searched. Like the gallery, a search is used from one thread at a time.
@@ -91,6 +96,8 @@ class Search:
 
     Every method raises `SpaceMismatch` where the gallery is of another space, which a new one may turn out to be, and
     `PoolUnreachable` where its database is away and there is nothing in memory, or it would be too old for the caller.
+    While an index beside it is away, the gallery is searched without; where it is too large for that, it is
+    `IndexUnreachable` or `IndexUnusable`.
     """
 
     def __init__(self, gallery: Gallery, space: EmbeddingSpace | None = None, *, live: bool = False) -> None:
@@ -117,8 +124,15 @@ class Search:
             InvalidEmbedding: The embeddings do not have the gallery's dimension, or are no unit vectors.
         """
         known = known_of(self._gallery)
-        if known.is_in_database(self._gallery):
-            return self._in_database(known, embeddings, k, merge, normalize=normalize)
+
+        def search(lists: "Lists | None", mirror: "Mirror", db: "Database") -> tuple[tuple[Candidate, ...], ...]:
+            from facepool.search import listed  # noqa: PLC0415 -- only for large galleries
+
+            return listed.nearest(lists, mirror, db, embeddings, k, merge=merge, normalize=normalize)
+
+        answer = self._from_lists(known, search)
+        if answer is not None:
+            return Nearest(*answer)
         while True:
             index, state = self._current(known)
             if merge is None:
@@ -131,8 +145,15 @@ class Search:
     def matching(self, views: Floats, threshold: float) -> dict[str, Floats]:
         """Everybody whom at least one of (V, D) views matches: (V,) similarities by name; see ``exact.matching``."""
         known = known_of(self._gallery)
-        if known.is_in_database(self._gallery):
-            return self._matching_in_database(known, views, threshold)
+
+        def search(lists: "Lists | None", mirror: "Mirror", db: "Database") -> dict[str, Floats]:
+            from facepool.search import listed  # noqa: PLC0415 -- only for large galleries
+
+            return listed.matching(lists, mirror, db, views, threshold)
+
+        answer = self._from_lists(known, search)
+        if answer is not None:
+            return answer[0]
         while True:
             index = self._current(known)[0]
             found = exact.matching(index, views, threshold)
@@ -142,12 +163,12 @@ class Search:
     def state(self) -> GalleryState:
         """The gallery as it is now."""
         known = known_of(self._gallery)
-        if not known.is_in_database(self._gallery):
+        if not known.is_beside() and not known.is_in_database(self._gallery):
             return self._current(known)[1]
         mirror = known.mirror
         if mirror is not None and mirror.state.revision == known.ask(self._gallery, Gallery.revision):
-            return mirror.state
-        return self._at_one_moment(known, lambda mirror, _db: mirror.state)
+            return replace(mirror.state, behind=known.behind)
+        return self._at_one_moment(known, lambda mirror, _db: replace(mirror.state, behind=known.behind))
 
     def index(self) -> Index:
         """All templates as they are now, in memory; kept between calls where that is where they are searched.
@@ -158,7 +179,7 @@ class Search:
             ConfigError: They are too many.
         """
         known = known_of(self._gallery)
-        if not known.is_in_database(self._gallery):
+        if not known.is_beside() and not known.is_in_database(self._gallery):
             return self._current(known)[0]
         if not fits_memory(self._gallery):
             raise too_large(self._gallery)
@@ -193,30 +214,48 @@ class Search:
         )
         return index, state
 
-    def _in_database(
-        self, known: Known, embeddings: Floats, k: int, merge: Merge | None, *, normalize: bool
-    ) -> Nearest:
-        from facepool.search import pgvector  # noqa: PLC0415 -- only for PostgreSQL
+    def _from_lists(
+        self, known: Known, work: "Callable[[Lists | None, Mirror, Database], Answer]"
+    ) -> tuple[Answer, GalleryState] | None:
+        """The answer from lists of the index or the database; None: what is in memory is to be searched."""
+        if known.is_beside():
+            try:
+                answer = self._at_one_moment(known, partial(self._by_index, known, work))
+            except (IndexUnreachable, IndexUnusable) as error:
+                if known.beside is not None:
+                    known.beside.note_failure(error)
+            else:
+                if answer is not None:
+                    return answer
+        if not known.is_in_database(self._gallery):
+            return None
+        return self._at_one_moment(known, partial(self._by_database, known, work))
 
-        def search(mirror: "Mirror", db: "Database") -> Nearest:
-            found = pgvector.nearest(
-                mirror, db, embeddings, k, merge=merge, normalize=normalize, exactly=known.choice.exact
-            )
-            return Nearest(found, mirror.state)
+    def _by_index(
+        self, known: Known, work: "Callable[[Lists | None, Mirror, Database], Answer]", mirror: "Mirror", db: "Database"
+    ) -> tuple[Answer, GalleryState] | None:
+        lists = None
+        if known.beside is not None and mirror.state.templates:
+            lists = known.beside.lists(db, mirror.dimension)
+            if lists is None:
+                return None
+        answer = work(lists, mirror, db)
+        known.release_stand_in()
+        return answer, replace(mirror.state, behind=known.behind)
 
-        return self._at_one_moment(known, search)
+    def _by_database(
+        self, known: Known, work: "Callable[[Lists | None, Mirror, Database], Answer]", mirror: "Mirror", db: "Database"
+    ) -> tuple[Answer, GalleryState]:
+        from facepool.search.pgvector import DatabaseLists  # noqa: PLC0415 -- only for PostgreSQL
 
-    def _matching_in_database(self, known: Known, views: Floats, threshold: float) -> dict[str, Floats]:
-        from facepool.search import pgvector  # noqa: PLC0415 -- only for PostgreSQL
-
-        def search(mirror: "Mirror", db: "Database") -> dict[str, Floats]:
-            return pgvector.matching(mirror, db, views, threshold, exactly=known.choice.exact)
-
-        return self._at_one_moment(known, search)
+        lists = None
+        if mirror.state.templates:
+            lists = DatabaseLists(mirror.dimension, db, exactly=known.choice.exact)
+        return work(lists, mirror, db), replace(mirror.state, behind=known.behind)
 
     def _at_one_moment(self, known: Known, work: "Callable[[Mirror, Database], Answer]") -> Answer:
-        """Do something with the gallery in its database, and what is known of it at that very revision."""
-        from facepool.search import pgvector  # noqa: PLC0415 -- only for PostgreSQL
+        """Do something with the gallery's tables, and what is known of it at that very revision."""
+        from facepool.search.mirror import at_one_moment  # noqa: PLC0415 -- only for large galleries
 
         def checked(mirror: "Mirror", db: "Database") -> Answer:
             if self._space is not None:
@@ -224,7 +263,7 @@ class Search:
                 known.check(self._gallery, self._space, mirror.state.revision, is_empty=empty)
             return work(mirror, db)
 
-        return known.ask(self._gallery, lambda gallery: pgvector.at_one_moment(in_database(gallery), checked))
+        return known.ask(self._gallery, lambda gallery: at_one_moment(in_database(gallery), checked))
 
 
 def follow(gallery: Gallery) -> None:

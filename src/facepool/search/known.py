@@ -30,7 +30,8 @@ from facepool.search.state import Behind, Outage
 from facepool.types import EmbeddingSpace, counted
 
 if TYPE_CHECKING:
-    from facepool.search.pgvector import Mirror
+    from facepool.search.beside import Beside
+    from facepool.search.mirror import Mirror
 
 Answer = TypeVar("Answer")
 Place = Literal["auto", "memory", "database"]
@@ -68,16 +69,16 @@ class Known:
         newest: The index in memory, as new as it is.
         following: Held by whoever brings what is in memory up to date.
         mirror: What is in memory of a gallery that is searched in its database; None: nothing.
-        behind: Why the index is not searched, or does not have everything, as was seen last; None: it has.
+        beside: What is known of the index that is beside the gallery and searched; None: none is.
     """
 
     def __init__(self, choice: SearchChoice) -> None:
         self.choice = choice
         self.following = threading.Lock()
         self.mirror: Mirror | None = None
-        self.behind: Behind | None = None
         self.newest = SharedIndex()
         self._images = ImageKeeper()
+        self.beside = _beside_of(choice)
         self._in_database: bool | None = None
         self._current_at: datetime | None = None
         self._away: tuple[datetime, PoolUnreachable] | None = None
@@ -94,6 +95,21 @@ class Known:
         """Whether the database is away, and how old that makes what is in memory."""
         away = self._away
         return None if away is None else Outage(away[0], self._current_at if self.index is not None else None)
+
+    @property
+    def behind(self) -> Behind | None:
+        """Why the index is not searched, or does not have everything, as was seen last; None: it has."""
+        return None if self.beside is None else self.beside.behind
+
+    def is_beside(self) -> bool:
+        """Whether the gallery is searched by an index beside it; while that is away, it is not."""
+        return self.beside is not None and self.beside.away is None
+
+    def release_stand_in(self) -> None:
+        """Let go of what is in memory since the gallery had to be searched without its index."""
+        if self.newest.index is not None:
+            with self.following:
+                self.newest, self._in_database = SharedIndex(), None
 
     def current(self, gallery: Gallery) -> Index:
         """The index of the gallery as it is now.
@@ -123,6 +139,8 @@ class Known:
     def is_in_database(self, gallery: Gallery) -> bool:
         """Whether the gallery is searched in its database, which is decided once: where the process first asks.
 
+        Of a gallery with an index beside it: where it is searched without that.
+
         Raises:
             PoolUnreachable: The database is away, and nobody has asked before.
         """
@@ -136,6 +154,7 @@ class Known:
             return
         with self.following:
             self.choice, self._in_database, self.newest, self.mirror = choice, None, SharedIndex(), None
+            self.beside = _beside_of(choice)
 
     def ask(self, gallery: Gallery, question: Callable[[Gallery], Answer]) -> Answer:
         """Ask the gallery something, unless it is known that its database is away: then nobody waits for it.
@@ -198,7 +217,11 @@ class Known:
             return known
 
     def _decide(self, gallery: Gallery) -> bool:
-        if not is_in_postgresql(gallery) or self.choice.place == "memory":
+        if self.choice.place == "memory":
+            return False
+        if not is_in_postgresql(gallery):
+            if self.beside is not None and not fits_memory(gallery):
+                raise self.beside.away or too_large(gallery)
             return False
         return self.choice.place == "database" or not fits_memory(gallery)
 
@@ -266,6 +289,14 @@ def _held_by(gallery: Gallery) -> Known | None:
         return _KNOWN.get(gallery.open_files)
 
 
+def _beside_of(choice: SearchChoice) -> "Beside | None":
+    if choice.index is None or choice.place != "auto" or choice.exact:
+        return None
+    from facepool.search.beside import Beside  # noqa: PLC0415 -- only for those who have an index
+
+    return Beside(choice.index)
+
+
 def choose(gallery: Gallery, choice: SearchChoice) -> None:
     """Say how a gallery is to be searched by this process; whoever opens it does so, before anybody has searched it.
 
@@ -295,9 +326,12 @@ def describe(gallery: Gallery) -> str:
     Raises:
         PoolUnreachable: Its database is away, and nobody has asked before.
     """
+    known = known_of(gallery)
+    if known.choice.index is not None and known.beside is not None:
+        without = f", without it: {known.behind.words}" if known.behind is not None and known.beside.away else ""
+        return f"searched by the index {known.choice.index}, candidates compared again{without}"
     if not is_in_postgresql(gallery):
         return ""
-    known = known_of(gallery)
     if not known.is_in_database(gallery):
         return "searched in the memory of each process, exactly"
     if known.choice.exact:

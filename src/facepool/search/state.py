@@ -50,12 +50,14 @@ class Behind:
     def words(self) -> str:
         """What users are told, in the time of this machine."""
         what = {
-            "following": "The index follows the pool, and is not there yet",
+            "following": f"The index is behind the pool since {_clock(self.since)}",
             "index_away": f"The index is away since {_clock(self.since)}",
             "not_whole": "The pool has no whole index",
         }[self.reason]
         if self.templates:
             return f"{what}: {counted(self.templates, 'template')} cannot be found yet"
+        if self.reason == "following":
+            return f"{what}: what it lacks is compared beside it"
         return f"{what}: the pool is searched without it"
 
 
