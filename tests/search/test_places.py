@@ -78,7 +78,7 @@ def address_of(place: str) -> IndexAddress:
 
 def with_index(pool: Pool, place: str) -> None:
     if "beside" in place:
-        sync(pool, address_of(place), open_engine=beside_module.MilvusIndex)
+        sync(pool, address_of(place), open_engine=vars(beside_module)["MilvusIndex"])
     if place == "index":
         from facepool.gallery.postgres import PostgresGallery
         from facepool.search import hnsw
