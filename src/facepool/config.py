@@ -186,6 +186,11 @@ class Settings(BaseModel):
     threads: int | None = Field(
         None, ge=1, description="CPU threads; one a core by default, fewer in a container with less time"
     )
+    ray: str | None = Field(
+        None,
+        description="Ray cluster whose machines look at the pictures: the address of its head, such as 10.0.0.1:6379; "
+        "local for processes on this machine. All of them have to see the pictures under the same path",
+    )
     quality: DetectorPreset = Field("balanced", description="How thoroughly faces are sought: fast, balanced or best")
     detect_size: int | None = Field(
         None, ge=64, le=8192, description="Long side in pixels at which faces are sought; follows --quality"

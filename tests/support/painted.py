@@ -1,5 +1,6 @@
 """Pictures whose faces are painted into them as numbers, and the analyzer that reads them: any process can make it."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,3 +37,11 @@ def paint(path: Path, *faces: tuple[int, int], blue: int = 0) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     PIL.Image.fromarray(row).save(path)
     return path
+
+
+class SlowPaintedAnalyzer(PaintedAnalyzer):
+    """Takes as long as networks do, so that something can happen meanwhile."""
+
+    def analyze_batch(self, images_bgr: Sequence[AnyImage], *, moving: bool = False) -> list[Faces]:
+        time.sleep(0.03 * len(images_bgr))
+        return super().analyze_batch(images_bgr, moving=moving)

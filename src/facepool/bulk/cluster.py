@@ -11,7 +11,10 @@ import logging
 import os
 import pickle
 import shutil
+import signal
+import socket
 import tempfile
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -22,13 +25,16 @@ from typing import Any
 
 from facepool.bulk.pictures import PictureFaces
 from facepool.bulk.worker import RESULTS, Part, Task, Worker, part_of
-from facepool.errors import ClusterFailed, ClusterUnreachable, FacepoolError
+from facepool.errors import ClusterFailed, ClusterUnreachable, ConfigError, FacepoolError
 from facepool.extras import require
 from facepool.faces.analyze import Analyzer
 from facepool.types import EmbeddingSpace
 
 LOCAL = "local"
 """The address for workers on this machine alone, which are started and ended with the job."""
+_THIS_MACHINES = "auto"
+"""The address for the cluster that this machine is part of."""
+_PATIENCE_S = 10.0
 _MOST_PICTURES = 64
 """Pictures that a worker gets at once: what a dead one had in hand is looked at again."""
 _PARTS_EACH = 8
@@ -128,6 +134,7 @@ def open_ray(job: RayJob) -> Iterator[RayAnalysis]:
 
     Raises:
         ExtraMissing: Ray is not installed.
+        ConfigError: The address is none.
         ClusterUnreachable: Nobody answers at the address, or this machine is no part of the cluster.
         ClusterFailed: It has no room for a single worker.
     """
@@ -157,16 +164,13 @@ def _connect(ray: ModuleType, address: str, stack: ExitStack) -> None:
         folder = tempfile.mkdtemp(prefix="fp-")
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         options = {"_temp_dir": folder, "include_dashboard": False}
-    with _variables({"RAY_USAGE_STATS_ENABLED": "0"}):
+    elif address != _THIS_MACHINES:
+        _check_answers(address)
+    with _variables({"RAY_USAGE_STATS_ENABLED": "0"}), _own_end():
         try:
             ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
         except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-            raise ClusterUnreachable(
-                f"The Ray cluster {address} cannot be reached",
-                why=str(error).splitlines()[0],
-                fix="Check the address, and that this machine is a node of the cluster: "
-                "ray start --address=HOST:6379 --num-cpus=0",
-            ) from error
+            raise _unreachable(address, str(error).splitlines()[0]) from error
     stack.callback(ray.shutdown)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -174,6 +178,43 @@ def _connect(ray: ModuleType, address: str, stack: ExitStack) -> None:
     context.execution_options.preserve_order = True
     for name in ("ray", "ray.data", "ray.util"):
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _check_answers(address: str) -> None:
+    """Refuse at once what Ray would wait for during minutes."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal() or "/" in host:
+        raise ConfigError(
+            f"--ray {address} is no address of a Ray cluster",
+            why=f"it is HOST:PORT of its head, {LOCAL!r}, or {_THIS_MACHINES!r}",
+            fix="Write it like 10.0.0.1:6379, as `ray start --head` shows it",
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _PATIENCE_S).close()
+    except (OSError, OverflowError) as error:
+        raise _unreachable(address, str(error).lower()) from error
+
+
+def _unreachable(address: str, why: str) -> ClusterUnreachable:
+    return ClusterUnreachable(
+        f"The Ray cluster {address} cannot be reached",
+        why=why,
+        fix="Check the address, and that this machine is a node of the cluster: "
+        "ray start --address=HOST:6379 --num-cpus=0",
+    )
+
+
+@contextmanager
+def _own_end() -> Iterator[None]:
+    """Ray wants to hear itself that the program is to end; who runs the program does already."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _import_ray() -> ModuleType:

@@ -16,11 +16,12 @@ import click
 from pydantic.fields import FieldInfo
 
 from facepool import extras
+from facepool.bulk import LocalAnalysis, PictureAnalysis, RayJob, open_ray
 from facepool.capture import mask_credentials
-from facepool.cli.ui.console import Console
+from facepool.cli.ui.console import Console, counted
 from facepool.config import ENVIRONMENT_PREFIX, Settings, default_config, is_in_environment, load_settings
 from facepool.faces.analyze import Analyzer
-from facepool.faces.load import ModelChoice, load_analyzer
+from facepool.faces.load import AnalyzerRecipe, ModelChoice, load_analyzer
 from facepool.files import in_a_home
 from facepool.gallery import Pool, open_pool, with_key
 from facepool.gallery.address import (
@@ -66,6 +67,7 @@ _METAVARS = {
     "camera": "[NAME=]SOURCE",
     "pool": "POOL",
     "index": "ADDRESS",
+    "ray": "ADDRESS",
 }
 _ADDRESSES = ("pool", "index", "camera", "webhook", "mqtt", "frigate")
 """Settings that may have a password in them."""
@@ -86,6 +88,7 @@ class CommandContext:
         accept_licence: The user has said that they accept terms that restrict use.
         ids_path: Where the names of a ``.npy`` pool are, if not beside it.
         is_quiet: Make no remarks: another process makes the same.
+        computes_elsewhere: The analyzer of this process only says which space is used; others find the faces.
     """
 
     def __init__(self, given: Mapping[str, object] | None = None) -> None:
@@ -95,6 +98,7 @@ class CommandContext:
         self.accept_licence = False
         self.ids_path: Path | None = None
         self.is_quiet = False
+        self.computes_elsewhere = False
         self._warned: set[str] = set()
 
     def __getstate__(self) -> dict[str, object]:
@@ -126,17 +130,51 @@ class CommandContext:
     def analyzer(self) -> Analyzer:
         """The networks; says what they run on."""
         settings = self.settings
-        choice = ModelChoice(settings.pack, settings.detector, settings.embedder, settings.precision)
         with self.console.downloads() as progress:
             analyzer = load_analyzer(
-                choice,
-                device=settings.device,
+                self._model_choice,
+                device="cpu" if self.computes_elsewhere else settings.device,
                 threads=settings.threads,
                 detect=settings.detect_options(),
                 store=self.store(progress),
             )
-        self.console.note(f"Running on {analyzer.runs_on}")
+        if not self.computes_elsewhere:
+            self.console.note(f"Running on {analyzer.runs_on}")
         return analyzer
+
+    @property
+    def _model_choice(self) -> ModelChoice:
+        settings = self.settings
+        return ModelChoice(settings.pack, settings.detector, settings.embedder, settings.precision)
+
+    @contextmanager
+    def picture_analysis(self, *, aligned: bool = False) -> Iterator[PictureAnalysis]:
+        """What finds the faces of many pictures: this process, or the cluster of ``--ray``.
+
+        Args:
+            aligned: Whether faces keep their pixels.
+
+        Raises:
+            ClusterUnreachable: Nobody answers there.
+            ClusterFailed: It cannot do the work.
+        """
+        settings = self.settings
+        if settings.ray is None:
+            yield LocalAnalysis(self.analyzer, aligned=aligned)
+            return
+        self.computes_elsewhere = True
+        threads = settings.threads or 1
+        models_dir, offline_dir = (
+            None if folder is None else folder.absolute() for folder in (settings.models_dir, settings.offline_dir)
+        )
+        recipe = AnalyzerRecipe(
+            self._model_choice, settings.device, threads, settings.detect_options(), models_dir, offline_dir
+        )
+        on_gpu = settings.device not in ("auto", "cpu")
+        job = RayJob(settings.ray, recipe, self.analyzer.space, cpus=threads, gpus=int(on_gpu), aligned=aligned)
+        with open_ray(job) as analysis:
+            self.console.note(f"Running on Ray: {counted(analysis.workers, 'worker')}")
+            yield analysis
 
     @cached_property
     def policy(self) -> ThresholdPolicy:

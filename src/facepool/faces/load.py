@@ -47,6 +47,32 @@ class ModelChoice:
     precision: PrecisionChoice = "auto"
 
 
+@dataclass(frozen=True, slots=True)
+class AnalyzerRecipe:
+    """What an analyzer is made of, to be made in another process, or on another machine.
+
+    Attributes:
+        choice: Which networks.
+        device: As for ``load_analyzer``.
+        threads: Likewise.
+        detect: What counts as a face.
+        models_dir: Where models are kept; None: the folder of the user there.
+        offline_dir: A folder with model files, for machines without a network.
+    """
+
+    choice: ModelChoice
+    device: str = "auto"
+    threads: int | None = None
+    detect: DetectOptions | None = None
+    models_dir: Path | None = None
+    offline_dir: Path | None = None
+
+    def __call__(self) -> Analyzer:
+        """Make it; errors as ``load_analyzer``. Nobody can be asked for licences there."""
+        store = ModelStore(self.models_dir or default_root(), offline_dir=self.offline_dir)
+        return load_analyzer(self.choice, device=self.device, threads=self.threads, detect=self.detect, store=store)
+
+
 def load_analyzer(
     choice: ModelChoice | None = None,
     *,

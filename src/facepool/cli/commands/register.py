@@ -1,14 +1,16 @@
 """``facepool register``: one person, guided, from cameras, videos and pictures; or a folder of people."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
+import numpy as np
 from rich.text import Text
 
-from facepool.capture import FrameSource, PictureFolder, pictures_or_error, read_image
+from facepool.bulk import PictureAnalysis, PictureFaces
+from facepool.capture import FrameSource, PictureFolder, pictures_or_error
 from facepool.cli.context import (
     DECISION,
     DETECTION,
@@ -38,11 +40,14 @@ from facepool.cli.ui.viewer import Viewer, is_still
 from facepool.enroll.identity import LookAlike
 from facepool.enroll.session import EnrollmentSession
 from facepool.errors import ConfigError, InputError, PersonFull
+from facepool.faces.analyze import Faces
 from facepool.gallery import Gallery
 from facepool.overlay import Painter
 from facepool.records import coverage_record, liveness_record, look_alike_record
 from facepool.types import Consent, Frame
 from facepool.window import Window
+
+_NO_PIXELS = np.empty((0, 0, 3), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +132,7 @@ class LeftOut:
 @click.argument("name", required=False)
 @more_sources
 @source_option
-@settings_options("pool", "rotate", "every", *REGISTRATION, *DECISION, *SEARCH, *MODELS, *DETECTION)
+@settings_options("pool", "ray", "rotate", "every", *REGISTRATION, *DECISION, *SEARCH, *MODELS, *DETECTION)
 @click.option(
     "--partial", is_flag=True, help="Accept any coverage, for people who cannot turn or keep still; marked as partial."
 )
@@ -183,6 +188,7 @@ def register(
     facepool register Ada --appearance glasses       a second look of the same person
     facepool register Ada ada1.jpg ada2.jpg          from pictures
     facepool register -s people/                     everybody in people/NAME/*.jpg and people/NAME.jpg
+    facepool register -s people/ --ray 10.0.0.1:6379  the same, with all machines of a Ray cluster
     facepool register Ada --consent consent.txt      keep what Ada has agreed to, when, and who recorded it
 
     Before a camera, and in a video, a ring shows which directions are captured; hints say what to do. It saves by
@@ -206,6 +212,12 @@ def register(
         check_report_name(report)
     if name is None:
         return _register_people(named, context, options)
+    if "ray" in context.given:
+        raise ConfigError(
+            "--ray cannot be used for one person",
+            why="their pictures are few, and cameras and videos are on this machine",
+            fix="Leave it out, or name a folder of people: facepool register -s people/ --ray ADDRESS",
+        )
     return register_person(name, named or ("0",), context, options, window=window)
 
 
@@ -385,23 +397,24 @@ def _register_people(named: Sequence[str], context: CommandContext, options: Reg
     left_out = _without_pictures(folder)
     stored: dict[str, int] = {}
     with (
-        context.changing_pool(context.analyzer.space, must_exist=False) as pool,
+        context.picture_analysis() as analysis,
+        context.changing_pool(analysis.space, must_exist=False) as pool,
         console.counting("Registering", len(folder.pictures)) as counter,
     ):
         try:
-            for name, paths in people.items():
+            for name, pictures in _by_person(people, analysis, counter.step):
                 try:
                     session = new_session(name, context, pool, options)
                 except ConfigError as error:  # a name that no pool takes; the others go on
                     left_out.append(LeftOut(name, "", error.code, str(error), unreadable=True))
                     continue
-                offers = session.offer_pictures(_readable(name, paths, left_out, counter.step))
+                offers = session.offer_faces(_readable(name, pictures, left_out))
                 for offer in offers:
                     note_turned(console, offer.frame.source, offer.faces.detections)
                 stored[name] = session.commit()
                 unused = [offer for offer in offers if offer.outcome != "taken"]
                 left_out += [LeftOut(name, offer.frame.source, offer.outcome, str(offer)) for offer in unused]
-                console.emit({"person": name, "stored": stored[name], "pictures": len(paths)})
+                console.emit({"person": name, "stored": stored[name], "pictures": len(pictures)})
         except KeyboardInterrupt:
             progress = f"{len(stored)} of {people_count(len(people))} done and stored"
             raise click.Abort(f"{progress}; run it again for the rest") from None
@@ -426,13 +439,28 @@ def _without_pictures(folder: PictureFolder) -> list[LeftOut]:
     return closed + [LeftOut(name, "", "source_empty", "the folder holds no picture") for name in empty]
 
 
-def _readable(name: str, paths: Sequence[Path], left_out: list[LeftOut], step: Callable[[], None]) -> Iterable[Frame]:
-    for index, path in enumerate(paths):
-        try:
-            yield Frame(read_image(path), str(path), index)
-        except InputError as error:
-            left_out.append(LeftOut(name, str(path), error.code, error.why or str(error), unreadable=True))
-        step()
+def _by_person(
+    people: Mapping[str, Sequence[Path]], analysis: PictureAnalysis, step: Callable[[], None]
+) -> Iterator[tuple[str, list[PictureFaces]]]:
+    """People and what was found in their pictures, in the order of the folder; told of each picture."""
+    found = analysis.analyze([path for paths in people.values() for path in paths])
+    for name, paths in people.items():
+        pictures = []
+        for _ in paths:
+            pictures.append(next(found))
+            step()
+        yield name, pictures
+
+
+def _readable(name: str, pictures: Sequence[PictureFaces], left_out: list[LeftOut]) -> list[tuple[Frame, Faces]]:
+    analyzed = []
+    for index, picture in enumerate(pictures):
+        if picture.faces is not None:
+            analyzed.append((Frame(_NO_PIXELS, str(picture.path), index), picture.faces))
+        elif picture.problem is not None:
+            why = picture.problem.why or str(picture.problem)
+            left_out.append(LeftOut(name, str(picture.path), picture.problem.code, why, unreadable=True))
+    return analyzed
 
 
 def _say_left_out(left_out: Sequence[LeftOut], console: Console) -> None:

@@ -278,7 +278,13 @@ def _erase(services: Services, caller: Caller, pool: Pool, name: str) -> Erased:
     gone = services.people.erase(caller, pool, [name])
     if gone.nothing:
         raise unknown_person(name, pool.names_near(name))
-    return Erased(person=name, samples=gone.samples.get(name, 0), activity=gone.activity, notes=list(gone.notes))
+    return Erased(
+        person=name,
+        samples=gone.samples.get(name, 0),
+        activity=gone.activity,
+        still_in_index=gone.still_in_index,
+        notes=list(gone.notes),
+    )
 
 
 def _known(pool: Pool, name: str) -> Person:

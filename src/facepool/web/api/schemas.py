@@ -336,6 +336,9 @@ class Erased(BaseModel):
     person: str
     samples: int
     activity: int = Field(description="Entries of the activity that spoke of them")
+    still_in_index: int = Field(
+        0, description="Templates that left the pool and may still be in its index, which is away; it is tried again"
+    )
     notes: list[str] = Field(description="What could not be done, for example because another program reads the pool")
 
 

@@ -86,7 +86,7 @@ async def show_system(services: CurrentServices, _: Recognizing) -> SystemInfo:
         owed=list(services.settling.notes),
         search=await _searched(services),
         outage=OutageInfo.of(services.follower.outage),
-        behind=BehindInfo.of(services.follower.behind),
+        behind=BehindInfo.of(services.behind),
         process=services.processes.name,
         processes=1 + len(services.processes.peers),
         consent_text=services.consent_text,
@@ -151,7 +151,7 @@ async def ready(services: CurrentServices, response: Response) -> Ready:
         why=why,
         owed=services.settling.owed,
         outage=OutageInfo.of(services.follower.outage),
-        behind=BehindInfo.of(services.follower.behind),
+        behind=BehindInfo.of(services.behind),
         process=services.processes.number,
         processes=1 + len(services.processes.peers),
     )

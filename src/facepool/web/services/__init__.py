@@ -29,18 +29,20 @@ from facepool.recognize.live import LiveRecognizer
 from facepool.recognize.sightings import FACES_KEPT
 from facepool.recognize.snapshots import SnapshotRecognizer
 from facepool.recognize.track import Tracker
+from facepool.search import Behind
 from facepool.sinks import EventOutputs
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import Consent
 from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
+from facepool.web.services.beside import IndexKeeper
 from facepool.web.services.cameras import Camera, CameraMemory, Cameras, CameraSetup
 from facepool.web.services.decoding import Decoder
 from facepool.web.services.engine import Engine
 from facepool.web.services.following import Follower
 from facepool.web.services.frigate import Frigate, FrigateClient
 from facepool.web.services.indexing import IndexMaker
-from facepool.web.services.keeping import count_kept, keeper_of, suggester_of
+from facepool.web.services.keeping import Watch, count_kept, keeper_of, suggester_of
 from facepool.web.services.keys import Keys
 from facepool.web.services.limits import Limits
 from facepool.web.services.liveness.checks import LivenessChecks
@@ -84,6 +86,7 @@ class Services:
         outputs: Other programs that hear of events.
         follower: Keeps what is in memory of the pool up to date.
         indexing: Makes the index of a large pool in its database.
+        index: Keeps the index beside the pool up to date.
         keeper: Keeps who was seen, where the settings say so.
         processes: Those that serve the pool, this one among them.
         liveness: Checks that clients make, and what came out.
@@ -114,6 +117,7 @@ class Services:
     outputs: EventOutputs
     follower: Follower
     indexing: IndexMaker
+    index: IndexKeeper
     keeper: SightingKeeper
     processes: Processes
     liveness: LivenessChecks
@@ -131,6 +135,11 @@ class Services:
     def settings(self) -> Settings:
         """The settings as they are now."""
         return self.tuning.settings
+
+    @property
+    def behind(self) -> Behind | None:
+        """Whether the pool's index is behind, or away, as searches or who keeps it up to date have seen."""
+        return self.follower.behind or self.index.behind
 
     @property
     def policy(self) -> ThresholdPolicy:
@@ -154,6 +163,7 @@ class Services:
         self.activity.close()
         self.follower.close()
         self.indexing.close()
+        self.index.close()
         self.settling.close()
         self.pool.close()
         self.store.close()
@@ -205,7 +215,10 @@ def assemble(
     options, given = options or ServerOptions(), settings
     settings = _settings_of_one(given, root)
     search, is_collection = settings.search_choice(), root is not None
-    access = PoolAccess(settings.address, analyzer.space, search=search, must_exist=is_collection)
+    index = IndexKeeper(search.index)
+    access = PoolAccess(
+        settings.address, analyzer.space, search=search, after_change=index.ask, must_exist=is_collection
+    )
     access.open().close()
     access.sweep()
     store = open_store(settings.address)
@@ -226,7 +239,7 @@ def assemble(
     suggester = suggester_of(tuning, activity, analyzer.fmr)
     keeper = keeper_of(access, tuning, activity, suggester)
     settling = Settling(
-        Logs(store, activity, audit), store, access, tidy=partial(tidy_logs, store, settings.retention_limits())
+        Logs(store, activity, audit), store, access, index, tidy=partial(tidy_logs, store, settings.retention_limits())
     )
     setup = CameraSetup(
         recognizer=partial(live_recognizer, engine, tuning, tracks),
@@ -276,6 +289,7 @@ def assemble(
         outputs=outputs,
         follower=Follower(access.open, announcements=processes.announcements),
         indexing=IndexMaker(access.open),
+        index=index,
         keeper=keeper,
         processes=processes,
         liveness=LivenessChecks(LivenessResults(store, analyzer.space.id), audit, lambda: tuning.policy),
@@ -292,7 +306,7 @@ def assemble(
     watch = partial(metrics.watch, settings.collection)
     watch("cameras", "Cameras of the server", lambda: len(services.cameras.all()))
     watch("cameras_watching", "Cameras that show something", lambda: services.cameras.showing)
-    _count_behind(services.follower, watch)
+    _count_behind(services, watch)
     watch("events_delivered", "Events that other programs have got", lambda: services.outputs.delivered)
     watch("events_dropped", "Events that other programs never will get", lambda: services.outputs.dropped)
     count_kept(keeper, watch)
@@ -309,17 +323,20 @@ def assemble(
     processes.start()
     settling.start()
     services.indexing.start()
+    index.start(access.open, processes.announcements)
     return services
 
 
-def _count_behind(follower: Follower, watch: Callable[[str, str, Callable[[], float]], None]) -> None:
+def _count_behind(services: Services, watch: Watch) -> None:
     """Count what answers may miss because of the pool's index."""
 
     def missed() -> float:
-        return 0 if follower.behind is None else follower.behind.templates
+        behind = services.behind
+        return 0 if behind is None else behind.templates
 
     def is_unused() -> float:
-        return follower.behind is not None and follower.behind.reason != "following"
+        behind = services.behind
+        return behind is not None and behind.reason != "following"
 
     watch("index_behind", "Templates that answers may miss, as the pool's index does not have them yet", missed)
     watch("index_unused", "1 while the pool is searched without its index, as that is away or not whole", is_unused)

@@ -27,12 +27,14 @@ class Erasure:
         activity: How many entries of the activity spoke of them.
         audit: How many entries of the audit log did.
         notes: Remarks for the user, one line each.
+        still_in_index: How many templates that left the pool an index may still have.
     """
 
     samples: Mapping[str, int]
     activity: int
     audit: int
     notes: tuple[str, ...]
+    still_in_index: int = 0
 
     @property
     def nothing(self) -> bool:
@@ -126,7 +128,8 @@ class PersonChanges:
             samples = pool.remove_many(people)
         self._hide(people)
         settled = self._settling.settle(pool, noted) if noted else self._settling.forget(caller.name, pool, people)
-        return Erasure(samples, settled.forgotten.activity, settled.forgotten.audit, settled.notes)
+        forgotten = settled.forgotten
+        return Erasure(samples, forgotten.activity, forgotten.audit, settled.notes, settled.still_in_index)
 
     def erase_view(
         self, caller: Caller, pool: Pool, number: int, person: str | None = None

@@ -18,7 +18,7 @@ from facepool.errors import (
     PoolUnreachable,
 )
 from facepool.files import PrivateFolder, exists, sweep_folders
-from facepool.gallery import Pool, open_pool
+from facepool.gallery import Pool, SqlGallery, open_pool
 from facepool.gallery.address import PoolAddress, file_of, folder_of, make_folder_of
 from facepool.search import SearchChoice, choose, follow
 from facepool.types import EmbeddingSpace
@@ -44,6 +44,7 @@ class PoolAccess:
         queue: How many requests may wait for one.
         patience_s: How long a request waits for other programs that write.
         search: How the pool is searched.
+        after_change: Is called after each change that this process makes, in the thread that made it.
         must_exist: It is there, and where it is not any more, it is not made anew: a collection that was removed.
     """
 
@@ -56,6 +57,7 @@ class PoolAccess:
         queue: int = 256,
         patience_s: float = PATIENCE_S,
         search: SearchChoice | None = None,
+        after_change: Callable[[], None] | None = None,
         must_exist: bool = False,
     ) -> None:
         self.address = address
@@ -64,6 +66,7 @@ class PoolAccess:
         self._patience_s = patience_s
         self._must_exist = must_exist
         self._search = search or SearchChoice()
+        self._after_change = after_change
         self._under_way = 0
         self._places_apart = threading.BoundedSemaphore(_MOST_APART)
         self._was_there = False
@@ -217,6 +220,8 @@ class PoolAccess:
         except PathMissing as error:
             raise PoolGone("The pool cannot be used", why="it was removed while the server ran") from error
         choose(pool, self._search)
+        if isinstance(pool, SqlGallery):
+            pool.after_change = self._after_change
         return pool
 
     def _let_go(self) -> None:

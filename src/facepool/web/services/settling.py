@@ -21,6 +21,7 @@ from facepool.web.hiding import without_paths
 from facepool.web.problems import ServerBusy
 from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
+from facepool.web.services.beside import IndexKeeper
 from facepool.web.services.logs import Forgotten, Logs
 from facepool.web.services.pool import PoolAccess
 from facepool.web.services.store import ServerStore, name_of_store, open_store
@@ -47,10 +48,12 @@ class Settled:
     Attributes:
         forgotten: What the logs said of those who were erased.
         notes: What is owed still, for users, one line each.
+        still_in_index: How many templates that left the pool an index may still have.
     """
 
     forgotten: Forgotten
     notes: tuple[str, ...]
+    still_in_index: int = 0
 
 
 class Settling:
@@ -60,15 +63,22 @@ class Settling:
         logs: Activity and audit log.
         store: Where they are kept.
         access: The pool.
+        index: Keeps the index beside the pool up to date.
         tidy: Lets go of what the logs have kept for long enough; called at the start, and every hour.
     """
 
     def __init__(
-        self, logs: Logs, store: ServerStore, access: PoolAccess, tidy: Callable[[], object] = lambda: None
+        self,
+        logs: Logs,
+        store: ServerStore,
+        access: PoolAccess,
+        index: IndexKeeper,
+        tidy: Callable[[], object] = lambda: None,
     ) -> None:
         self._logs = logs
         self._store = store
         self._access = access
+        self._index = index
         self._tidy = tidy
         self._tidy_at_s = 0.0
         self._telling = threading.Lock()
@@ -99,18 +109,19 @@ class Settling:
 
     @property
     def owed(self) -> list[str]:
-        """The names of the files in which traces may remain of what was erased, or that are yet to tell logs."""
+        """The files and indexes in which traces may remain of what was erased, and files that are yet to tell logs."""
         names = set(self._unwiped())
         if self._behind:
             names.add(self._store.name)
         if self._store.hidden:  # until the logs are told, the pool keeps the names that they have to forget
             names.add(self._access.address.name)
-        return sorted(names)
+        return sorted(names | self._index.owed.keys())
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What is owed, for users, one line each."""
-        return (*self._notes_on_logs(), *self._notes_on_traces())
+        left = (self._index.note_on(place, count) for place, count in self._index.owed.items())
+        return (*self._notes_on_logs(), *self._notes_on_traces(), *left)
 
     def settle(self, pool: Pool, noted: Sequence[Notice]) -> Settled:
         """Do what a change has promised, as far as that can be done now.
@@ -121,13 +132,16 @@ class Settling:
         """
         told = self._tell(pool)
         notes = () if told else self._notes_on_logs()
+        still_in: dict[str, int] = {}
         if any(notice.action in ERASING for notice in noted):
             notes += self._wipe_now()
+            still_in = self._index.still_in(pool, _ANSWER_S)
+            notes += tuple(self._index.note_on(place, count) for place, count in still_in.items())
         changes = {notice.change for notice in noted}
         forgotten = [self._forgotten.pop(change) for change in changes if change in self._forgotten]
         for note in notes:
             _LOG.warning("%s", note)
-        return Settled(forgotten[0] if forgotten else Forgotten(), notes)
+        return Settled(forgotten[0] if forgotten else Forgotten(), notes, sum(still_in.values()))
 
     def forget(self, caller: str, pool: Pool, people: Collection[str]) -> Settled:
         """Erase what the logs say of people who are not in the pool.

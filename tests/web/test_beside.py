@@ -1,0 +1,156 @@
+"""A server with an index beside its pool: the index follows, and what it cannot do yet is said and done later."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from facepool import open_pool
+from facepool.gallery import SqlGallery
+from facepool.search.follower import places_of
+from facepool.types import Sample
+from facepool.web.services import Services, beside
+from support.fake_analyzer import SPACE, FakeAnalyzer, view
+from support.index_double import ADDRESS, IndexServer
+from support.web_client import client_of, png
+
+PATIENCE_S = 30.0
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> IndexServer:
+    double = IndexServer()
+    monkeypatch.setattr("facepool.search.milvus.MilvusIndex", double)
+    monkeypatch.setattr(beside, "_EVERY_S", 0.05)
+    monkeypatch.setattr(beside, "_OTHERS_TURN_S", 0.05)
+    return double
+
+
+@pytest.fixture
+def web(tmp_path: Path, analyzer: FakeAnalyzer, server: IndexServer) -> Iterator[TestClient]:
+    with client_of(tmp_path, analyzer, settings={"index": str(ADDRESS)}) as client:
+        yield client
+
+
+def services_of(web: TestClient) -> Services:
+    services: Services = web.app.state.services  # type: ignore[attr-defined]
+    return services
+
+
+def until(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def register(web: TestClient, analyzer: FakeAnalyzer, name: str, number: int) -> int:
+    picture = png(analyzer.frame(view(number, 0)).image_bgr)
+    answer = web.post(f"/v1/persons/{name}/samples", files={"file": picture})
+    assert answer.json()["stored"] == 1, answer.text
+    (sample,) = web.get(f"/v1/persons/{name}").json()["views"]
+    return int(sample["id"])
+
+
+def test_the_index_follows_what_clients_do_and_others(
+    web: TestClient, analyzer: FakeAnalyzer, server: IndexServer, tmp_path: Path
+) -> None:
+    ada = register(web, analyzer, "Ada", 0)
+    until(lambda: server.kept and server.numbers == {ada})
+    bob = register(web, analyzer, "Bob", 1)
+    until(lambda: server.numbers == {ada, bob})
+    with open_pool(tmp_path / "pool.db", SPACE) as pool:
+        pool.register("Cleo", [Sample(view(2, 0))], SPACE)
+    until(lambda: len(server.numbers) == 3)
+    assert web.patch("/v1/persons/Ada", json={"person": "Ada L"}).status_code == 200
+    assert web.post("/v1/persons/Bob/merge", json={"into": "Cleo"}).status_code == 200
+    ready = web.get("/ready").json()
+    assert (ready["behind"], ready["owed"]) == (None, [])
+
+
+def test_an_erased_person_has_left_the_index_before_the_answer(
+    web: TestClient, analyzer: FakeAnalyzer, server: IndexServer
+) -> None:
+    ada, bob = (register(web, analyzer, name, number) for number, name in enumerate(("Ada", "Bob")))
+    until(lambda: server.kept and server.numbers == {ada, bob})
+    erased = web.delete("/v1/persons/Ada").json()
+    assert server.numbers == {bob}
+    assert (erased["still_in_index"], erased["notes"]) == (0, [])
+
+
+def test_while_the_index_is_away_changes_are_stored_and_erasing_says_what_is_left(
+    web: TestClient, analyzer: FakeAnalyzer, server: IndexServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    ada, bob = (register(web, analyzer, name, number) for number, name in enumerate(("Ada", "Bob")))
+    until(lambda: server.kept and server.numbers == {ada, bob})
+    server.away = True
+    cleo = register(web, analyzer, "Cleo", 2)
+    until(lambda: web.get("/ready").json()["behind"])
+    ready = web.get("/ready")
+    assert (ready.status_code, ready.json()["behind"]["reason"]) == (200, "index_away")
+
+    erased = web.delete("/v1/persons/Ada").json()
+    assert erased["still_in_index"] == 1
+    (note,) = erased["notes"]
+    assert "1 template that left the pool may still be in the index milvus://index.example:19530" in note
+    assert "no server answers there. It is tried again." in note
+    until(lambda: web.get("/ready").json()["owed"] == ["milvus://index.example:19530"])
+    assert note in web.get("/v1/system").json()["owed"]
+
+    server.away = False
+    until(lambda: server.numbers == {bob, cleo})
+    until(lambda: not web.get("/ready").json()["owed"] and not web.get("/v1/system").json()["owed"])
+    assert web.get("/ready").json()["behind"] is None
+    said = [record.getMessage() for record in caplog.records if record.name == "facepool.web"]
+    assert sum("no server answers there" in line for line in said if "left the pool" not in line) == 1, said
+
+
+def test_a_collection_that_somebody_deleted_is_made_again(
+    web: TestClient, analyzer: FakeAnalyzer, server: IndexServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = register(web, analyzer, "Ada", 0)
+    until(lambda: server.kept and server.numbers == {ada})
+    monkeypatch.setattr(beside, "_LOOK_EVERY_S", 0.0)
+    server.kept.clear()
+    until(lambda: server.kept and server.numbers == {ada})
+
+
+def test_a_pool_that_has_an_index_and_a_server_without_says_so_when_somebody_is_erased(
+    tmp_path: Path, analyzer: FakeAnalyzer, server: IndexServer
+) -> None:
+    with client_of(tmp_path, analyzer, settings={"index": str(ADDRESS)}) as web:
+        ada = register(web, analyzer, "Ada", 0)
+        until(lambda: server.kept and server.numbers == {ada})
+    with client_of(tmp_path, analyzer) as web:
+        erased: dict[str, Any] = web.delete("/v1/persons/Ada").json()
+        with services_of(web).pool.open() as pool:
+            assert isinstance(pool, SqlGallery)
+            assert places_of(pool) == [ADDRESS.place]
+    assert erased["still_in_index"] == 1
+    assert "which this server does not follow: facepool index sync" in erased["notes"][0]
+
+
+def test_the_server_ends_at_once_although_its_index_does_not_answer(
+    tmp_path: Path, analyzer: FakeAnalyzer, server: IndexServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beside, "_CLOSING_S", 0.1)
+    with client_of(tmp_path, analyzer, settings={"index": str(ADDRESS)}) as web:
+        register(web, analyzer, "Ada", 0)
+        until(lambda: server.kept)
+        over = time.monotonic() + 60.0
+        waits: list[str] = []
+
+        def hang(word: str) -> None:
+            waits.append(word)
+            while time.monotonic() < over:
+                time.sleep(0.01)
+
+        server.before = hang
+        register(web, analyzer, "Bob", 1)
+        until(lambda: waits)
+        began_s = time.monotonic()
+    assert time.monotonic() - began_s < 20.0
+    over = 0.0
