@@ -5,7 +5,7 @@ PORT ?= 8000
 BIN := $(VENV)/bin
 SETUP := $(PYTHON) tools/setup_venv.py --venv $(VENV)
 
-.PHONY: help run demo test test-engines check audit docs lock clean
+.PHONY: help run demo dev test test-engines check audit docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -19,16 +19,16 @@ demo: ## Register two people, recognize them and two strangers, look at the pict
 	@$(SETUP) --lock requirements.lock
 	@$(BIN)/facepool demo
 
-test: ## Run the test suite on all cores, without the engines of many machines
+dev: # made before the targets that need it, so that several of them may run at a time: make -j 2 check docs
 	@$(SETUP) --lock requirements-dev.lock
+
+test: dev ## Run the test suite on all cores, without the engines of many machines
 	@$(BIN)/python -m pytest -q -n auto --dist worksteal -m "not milvus and not ray"
 
-test-engines: ## Run the tests that start a Milvus server and Ray nodes
-	@$(SETUP) --lock requirements-dev.lock
-	@$(BIN)/python -m pytest -q -m "milvus or ray"
+test-engines: dev ## Run the tests that start a Milvus server and Ray nodes
+	@grep -rlE 'mark\.(milvus|ray)\b' tests --include='test_*.py' | xargs $(BIN)/python -m pytest -q -m "milvus or ray"
 
-check: ## Lint, types, layers, dependencies: zero warnings
-	@$(SETUP) --lock requirements-dev.lock
+check: dev ## Lint, types, layers, dependencies: zero warnings
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -38,8 +38,7 @@ check: ## Lint, types, layers, dependencies: zero warnings
 audit: ## Ask about known vulnerabilities of all that is locked, where their database is reached
 	@$(PYTHON) tools/audit.py
 
-docs: ## Build the documentation into site/, without the network; every warning is an error
-	@$(SETUP) --lock requirements-dev.lock
+docs: dev ## Build the documentation into site/, without the network; every warning is an error
 	@$(BIN)/sphinx-build -q -W --keep-going -b html docs site
 	@echo "Look at site/index.html"
 

@@ -79,7 +79,7 @@ class Tail:
             rows, left_out = rows[:LONGEST_TAIL], count - LONGEST_TAIL
         return cls(
             people=np.array([person for person, _, _ in rows], np.int64),
-            vectors=vector_of(b"".join(blob for _, _, blob in rows)).reshape(-1, dimension),
+            vectors=vector_of(b"".join(blob for _, _, blob in rows)).reshape(len(rows), dimension),
             newest=rows[0][1] if rows else 0,
             left_out=left_out,
         )
