@@ -39,6 +39,8 @@ _CHANGE_S = 30.0
 _MAKING_S = 120.0
 _BUILDING_S = 900.0
 _LOOK_EVERY_S = 0.2
+_SMALLEST_BUILT = 1024
+"""Rows of the smallest part of a collection of which a server builds anything; it looks at all of a smaller one."""
 _BYTES_AT_ONCE = 8 << 20
 """Of vectors, in one message; servers take 64 MiB."""
 _NUMBERS_AT_ONCE = 8192
@@ -204,17 +206,19 @@ class MilvusIndex:
         self._ask(lambda client: client.compact(self._name, timeout=_CHANGE_S))
 
     def finish(self) -> None:
-        """Return when all that was stored is in the index that was built, and not only in one for the meantime.
+        """Return when all that was stored is searched by what was built of it, not by what is for the meantime.
 
         Raises:
             IndexUnreachable: That takes longer than a quarter of an hour.
         """
         self._ask(lambda client: client.flush(self._name, timeout=_MAKING_S))
+        if self._address.path is not None:
+            return
         ends_at_s = time.monotonic() + _BUILDING_S
-        while self._ask(self._pending) and time.monotonic() < ends_at_s:
+        while not self._ask(self._is_built):
+            if time.monotonic() >= ends_at_s:
+                raise self._unreachable("it has not built its index in time", "Look into the log of its server")
             time.sleep(_LOOK_EVERY_S)
-        if time.monotonic() >= ends_at_s:
-            raise self._unreachable("it has not built its index in time", "Look into the log of its server")
 
     def stamp(self) -> str:
         """What `set_stamp` has left; empty: nothing."""
@@ -227,10 +231,15 @@ class MilvusIndex:
             lambda client: client.alter_collection_properties(self._name, properties={_STAMP: text}, timeout=_CHANGE_S)
         )
 
-    def _pending(self, client: "MilvusClient") -> int:
-        """How many templates are yet to come into the index that is built."""
+    def _is_built(self, client: "MilvusClient") -> bool:
+        """Whether all that is stored is in what was built, and loaded: some seconds lie between the two."""
         names = client.list_indexes(self._name)
-        return sum(int(client.describe_index(self._name, name).get("pending_index_rows") or 0) for name in names)
+        if any(int(client.describe_index(self._name, name).get("pending_index_rows") or 0) for name in names):
+            return False
+        stored = client.list_persistent_segments(self._name, timeout=_CHANGE_S)
+        loaded = client.list_loaded_segments(self._name, timeout=_CHANGE_S)
+        wanted = {segment.segment_id for segment in stored if segment.num_rows >= _SMALLEST_BUILT}
+        return wanted <= {segment.segment_id for segment in loaded if segment.index_name}
 
     def _put(self, rows: list[dict[str, Any]], client: "MilvusClient") -> None:
         client.upsert(self._name, rows, timeout=_CHANGE_S)
@@ -299,6 +308,8 @@ class MilvusIndex:
     def _client(self) -> "MilvusClient":
         if self._connected is None:
             self._connected = _connected(self._address)
+            if self._address.path is not None and self._connected.has_collection(self._name):
+                self._connected.load_collection(self._name)  # a file is opened anew by each process
         return self._connected
 
     def _ask(self, question: "Callable[[MilvusClient], Answer]") -> Answer:
