@@ -175,6 +175,16 @@ class Beside:
             return
         self.away = None
 
+    def look(self, db: Database) -> None:
+        """Note whether the index still is behind, for a process in which nobody may search for a while.
+
+        Args:
+            db: The gallery at one moment.
+        """
+        row = read_index(db, self._address.place)
+        if row is not None:
+            self.lists(db, row.dimension)
+
     def answers(self) -> bool:
         """Whether the index answers a search. One that was deleted may have been made anew: whoever uses it sees."""
         index, row = self._index, self._row
