@@ -9,19 +9,27 @@ import pytest
 
 from facepool.errors import ConfigError, InvalidEmbedding, SpaceMismatch
 from facepool.gallery import Pool, open_pool
+from facepool.gallery.index_address import IndexAddress, index_address
 from facepool.recognize.fuse import fuse
 from facepool.search import Nearest, Search, SearchChoice, choose, describe, follow
+from facepool.search import beside as beside_module
 from facepool.search import known as known_module
 from facepool.search import mirror as mirror_module
+from facepool.search.follower import sync
 from facepool.types import EmbeddingSpace, Floats, Sample, Template
-from support import postgres
+from support import milvus, postgres
+from support.index_double import ADDRESS, IndexServer
 from support.pools import MEASURED, POSTGRES, opened, space, unit, units
 
 DIMENSION = 16
 SPACE = space(DIMENSION)
 _DATABASE = pytest.mark.postgres
+_SERVER = pytest.mark.milvus
 PLACES = (
     "file",
+    "beside a file",
+    pytest.param("beside", marks=_DATABASE),
+    pytest.param("milvus beside a file", marks=_SERVER),
     pytest.param("memory", marks=_DATABASE),
     pytest.param("exact", marks=_DATABASE),
     pytest.param("index", marks=_DATABASE),
@@ -29,8 +37,10 @@ PLACES = (
 
 
 @pytest.fixture(params=PLACES)
-def place(request: pytest.FixtureRequest) -> str:
+def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     name: str = request.param
+    if name.startswith("beside"):  # by an index in memory, which overlooks nobody
+        monkeypatch.setattr(beside_module, "MilvusIndex", IndexServer())
     return name
 
 
@@ -38,6 +48,10 @@ def opened_at(folder: Path, place: str, of: EmbeddingSpace = SPACE) -> Pool:
     """A pool that is searched in a place; by the index also where comparing everybody would be faster."""
     if place == "file":
         return open_pool(folder / "pool.db", of)
+    if "beside" in place:
+        beside = open_pool(folder / "pool.db" if "file" in place else postgres.database_of(folder), of)
+        choose(beside, SearchChoice(index=address_of(place)))
+        return beside
     pool = open_pool(f"{postgres.database_of(folder)}?options=-c%20enable_seqscan%3Doff", of)
     choose(pool, SearchChoice("memory" if place == "memory" else "database", exact=place == "exact"))
     return pool
@@ -58,7 +72,13 @@ def store(pool: Pool, vectors: Floats, names: list[str]) -> None:
     pool.add(templates, SPACE)
 
 
+def address_of(place: str) -> IndexAddress:
+    return index_address(milvus.address()) if place.startswith("milvus") else ADDRESS
+
+
 def with_index(pool: Pool, place: str) -> None:
+    if "beside" in place:
+        sync(pool, address_of(place), open_engine=vars(beside_module)["MilvusIndex"])
     if place == "index":
         from facepool.gallery.postgres import PostgresGallery
         from facepool.search import hnsw
@@ -100,6 +120,7 @@ def test_everybody_is_found_as_by_a_search_in_memory(pool: Pool, place: str, tmp
                 expected = Search(other).nearest(probes, k, normalize=normalize)
                 found = Search(pool, SPACE).nearest(probes, k, normalize=normalize)
                 assert told(found) == told(expected)
+                assert found.state.behind is None
 
 
 def test_a_face_seen_several_times_is_found_as_by_a_search_in_memory(pool: Pool, place: str, tmp_path: Path) -> None:
@@ -162,6 +183,17 @@ def test_everybody_who_matches_a_view(pool: Pool, place: str, tmp_path: Path) ->
 
 
 def test_changes_are_followed(pool: Pool, place: str, tmp_path: Path) -> None:
+    check_changes(pool, place, tmp_path)
+
+
+@pytest.mark.postgres
+@pytest.mark.milvus
+def test_changes_of_a_database_are_followed_by_a_server_beside_it(tmp_path: Path) -> None:
+    with opened_at(tmp_path, "milvus beside") as pool:
+        check_changes(pool, "milvus beside", tmp_path)
+
+
+def check_changes(pool: Pool, place: str, tmp_path: Path) -> None:
     vectors, names = crowd(60)
     store(pool, vectors[:90], names[:90])
     with_index(pool, place)
@@ -180,17 +212,20 @@ def test_changes_are_followed(pool: Pool, place: str, tmp_path: Path) -> None:
     ]
     with in_memory(tmp_path, vectors[:90], names[:90]) as other:
         beside = Search(other, SPACE)
-        for step in steps:
+        for number, step in enumerate(steps):
             search.nearest(probes)
             step(pool)
             step(other)
+            if "beside" in place and number % 2:  # or else the index does not have it yet
+                with_index(pool, place)
             assert told(search.nearest(probes, 5, normalize=True)) == told(beside.nearest(probes, 5, normalize=True))
             state, expected = search.state(), beside.state()
             assert state.templates == expected.templates == len(pool.templates())
             assert state.look_alikes == expected.look_alikes
             assert state.margins == pytest.approx(expected.margins)
             assert state.calibration == expected.calibration
-            assert search.nearest(probes).state.revision == pool.revision()
+            answered = search.nearest(probes).state
+            assert (answered.revision, answered.behind) == (pool.revision(), None)
 
 
 @pytest.mark.postgres

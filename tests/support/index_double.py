@@ -115,8 +115,8 @@ class IndexDouble:
         rising = sorted(number for number in self._kept("numbers").vectors if number > after)
         return np.array(rising[:limit], np.int64)
 
-    def nearest(self, views: Floats, length: int) -> list[tuple[Numbers, Floats]]:
-        kept = self._kept("nearest").vectors
+    def nearest(self, views: Floats, length: int, *, newest: bool = False) -> list[tuple[Numbers, Floats]]:
+        kept = self._kept("nearest newest" if newest else "nearest").vectors
         numbers = np.array(sorted(kept), np.int64)
         vectors = np.array([kept[number] for number in numbers.tolist()], np.float32).reshape(len(numbers), -1)
         found = []

@@ -42,6 +42,7 @@ from facepool.models.catalog import ENSEMBLES, PACKS, EmbedderEntry, FmrCurve, M
 from facepool.models.checkpoints import CHECKPOINT_SUFFIXES
 from facepool.models.store import ModelStore, default_root
 from facepool.search import choose, describe, keeping_image
+from facepool.search.follower import Follower, lagging, record_of
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import EmbeddingSpace
 
@@ -310,8 +311,28 @@ class CommandContext:
     @contextmanager
     def changing_pool(self, space: EmbeddingSpace | None = None, *, must_exist: bool = True) -> Iterator[Pool]:
         """The pool for a command that changes it; the logs of a server that has worked on it are told, too."""
-        with self.open_pool(space, must_exist=must_exist) as pool, keeping_image(pool), self.noting(pool):
+        opened = self.open_pool(space, must_exist=must_exist)
+        with opened as pool, keeping_image(pool), self.noting(pool), self.following(pool):
             yield pool
+
+    @contextmanager
+    def following(self, pool: Pool) -> Iterator[None]:
+        """Changes inside the block go to the index of a pool at once; what one does not have of them is said."""
+        address, before = self.settings.index, pool.changes_made
+        follower = None if address is None else Follower(record_of(pool), address)
+        yield
+        if pool.changes_made == before:
+            return
+        if follower is not None and follower.problem is not None:
+            follower.catch_up()
+        if follower is not None and follower.words:
+            self.console.note(follower.words)
+        for place in lagging(pool):
+            if address is None or place != address.place:
+                self.console.note(
+                    f"The index at {place} does not have this change: --index does not name it. Run: facepool index "
+                    "sync --index ADDRESS"
+                )
 
     @contextmanager
     def noting(self, pool: Pool) -> Iterator[None]:

@@ -33,6 +33,7 @@ COMMANDS = {
     "sightings": "Who was seen, where faces are kept; say who it really was.",
     "privacy": "Say all that is kept of a person, and where; delete what is kept for too long.",
     "pool": "Back up, restore, encrypt and divide the pool; index a large one.",
+    "index": "Make, follow, check and remove an index of Milvus, for very many views.",
     "evaluate": "Measure error rates on pictures of known people.",
     "calibrate": "Measure the threshold that your own pool needs.",
     "models": "List, pull, verify, show and import networks.",

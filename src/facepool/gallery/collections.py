@@ -11,10 +11,11 @@ sees no other schema, and a process that has one open has no name of another in 
 import json
 import re
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from facepool.errors import CollectionExists, ConfigError, UnknownCollection
+from facepool.errors import CollectionExists, ConfigError, PoolError, UnknownCollection
 from facepool.extras import require
 from facepool.files import storage_errors, sync_folders
 from facepool.gallery.address import (
@@ -27,6 +28,8 @@ from facepool.gallery.address import (
     is_of_collections,
     path_of,
 )
+from facepool.gallery.index_rows import read_indexes, write_index
+from facepool.gallery.sql import SqlGallery
 from facepool.gallery.sqlite import SqliteGallery
 
 DEFAULT = "default"
@@ -129,21 +132,24 @@ def create_collection(pool: PoolAddress, name: str) -> PoolAddress:
 
 def make_tables(address: PoolAddress) -> None:
     """Make the tables of a pool, without anybody, where there are none: an administrator may have made the schema."""
+    with _opened(address) as tables:
+        tables.make_tables()
+
+
+def _opened(address: PoolAddress) -> SqlGallery:
     if not isinstance(address, PostgresAddress):
-        with SqliteGallery(address) as gallery:
-            gallery.make_tables()
-        return
+        return SqliteGallery(address)
     require("postgres")
     from facepool.gallery.postgres import PostgresGallery  # noqa: PLC0415 -- of an extra
 
-    with PostgresGallery(address) as tables:
-        tables.make_tables()
+    return PostgresGallery(address)
 
 
 def remove_collection(pool: PoolAddress, name: str) -> None:
     """Erase a collection with everybody and everything in it: people, pictures, index, and what a server keeps of it.
 
-    Whoever has it open is told that it is gone. Where the process is killed meanwhile, do it again.
+    Whoever has it open is told that it is gone. Where the process is killed meanwhile, do it again. Its indexes of
+    Milvus are left to the pool, which deletes them when it brings its own up to date (`facepool.search.follower`).
 
     Raises:
         ConfigError: It is the default one.
@@ -157,11 +163,26 @@ def remove_collection(pool: PoolAddress, name: str) -> None:
             fix="Erase its people: facepool people remove; or delete the pool's file or schema",
         )
     address = collection_address(pool, name)
+    if has_collection(pool, name):
+        _hand_over_indexes(pool, address)
     if isinstance(address, PostgresAddress):
         _drop_schema(pool, address, name)
         _delete_folder(address)
     elif not _delete_files(path_of(address)):
         raise unknown_collection(pool, name)
+
+
+def _hand_over_indexes(pool: PoolAddress, collection: PoolAddress) -> None:
+    """Have the pool remember the indexes of a collection as some that are to be deleted."""
+    try:
+        with _opened(collection) as gallery, gallery.reading() as db:
+            rows = read_indexes(db)
+    except PoolError:  # a damaged one can be removed, too
+        return
+    if rows:
+        with _opened(pool) as gallery, gallery.changing() as db:
+            for row in rows:
+                write_index(db, replace(row, state="leaving"))
 
 
 def delete_leftovers(pool: PoolAddress, name: str) -> None:

@@ -91,6 +91,8 @@ def convert(
             try:
                 for done, file in enumerate(files):
                     db = held.enter_context(_held(file if is_plain(file) else at(file, pool)))
+                    if key is not None:
+                        _check_no_index(db, file)
                     _copy(db, file, key)
                     report(done + 1, len(files))
                 _commit(path, files, in_keyring=in_keyring)
@@ -157,6 +159,22 @@ def _check_damaged(files: Sequence[Path]) -> None:
                 why=f"{damaged.name} beside it is damaged, so that it cannot go along",
                 fix=f"Delete {damaged} if a backup took its place and all is well",
             )
+
+
+def _check_no_index(db: Connection, file: Path) -> None:
+    """Refuse to encrypt a pool whose vectors lie elsewhere as they are.
+
+    Raises:
+        ConfigError: They do, in an index.
+    """
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'indexes'").fetchone():
+        return
+    for (place,) in db.execute("SELECT place FROM indexes LIMIT 1").fetchall():
+        raise ConfigError(
+            f"The pool {file.name} cannot be encrypted yet",
+            why=f"its vectors lie in the index at {place}, which is not encrypted",
+            fix="Delete the index first: facepool index remove",
+        )
 
 
 @contextmanager

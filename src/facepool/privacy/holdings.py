@@ -22,6 +22,7 @@ HoldingKind = Literal[
     "erasure",
     "waiting",
     "index",
+    "milvus",
     "unfinished",
     "copy",
     "backup",
@@ -94,6 +95,9 @@ KINDS: Final[Mapping[HoldingKind, Kind]] = {
     ),
     "waiting": Kind("events that wait for webhooks and brokers", "they are delivered or given up", _REMOVE),
     "index": Kind("the image of the index, which has everybody's vectors and names", _ERASED, _REMOVE),
+    "milvus": Kind(
+        "vectors in an index of Milvus, each with a number; no name", _ERASED, f"{_REMOVE}, or facepool index remove"
+    ),
     "unfinished": Kind("unfinished copies, perhaps with everybody", "the server is started next", "you delete it"),
     "copy": Kind("a copy of the pool as it was", "anybody is erased, or you delete it", _REMOVE),
     "backup": Kind("a backup or copy of a pool, with this person in it", "you delete it", "you delete the file"),

@@ -13,7 +13,7 @@ from facepool.gallery import Gallery, SqlGallery, find_name, open_pool
 from facepool.gallery.address import PoolAddress, PostgresAddress
 from facepool.privacy.holdings import Holding, RetentionLimits, holding
 from facepool.privacy.places import Somebody, held_in_files
-from facepool.privacy.tables import held_in_tables
+from facepool.privacy.tables import held_in_indexes, held_in_tables
 
 ELSEWHERE = (
     "Photos and films that they were registered from, and pictures, recordings and reports that commands wrote",
@@ -92,6 +92,7 @@ def privacy_report(
     place = gallery.address if whole_paths else gallery.address.name
     with gallery.reading() as db:
         tables = held_in_tables(db, place, somebody.name, somebody.person_id, limits)
+        tables += held_in_indexes(db, somebody.name, somebody.person_id, limits, whole_places=whole_paths)
     files = held_in_files(gallery.address, somebody, also, limits, whole_paths=whole_paths)
     others = [_in_collection(label, address, name, limits) for label, address in collections]
     elsewhere = ELSEWHERE + (OF_POSTGRES if isinstance(gallery.address, PostgresAddress) else ())

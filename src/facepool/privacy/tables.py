@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from facepool.gallery.database import Database
+from facepool.gallery.index_rows import IndexRow, pending_of, read_indexes
 from facepool.gallery.rows import find_person
 from facepool.gallery.schema import uuid_bytes
 from facepool.privacy.holdings import Holding, HoldingKind, RetentionLimits, holding
@@ -59,6 +60,45 @@ def held_in_tables(db: Database, place: object, name: str, person_id: str, limit
         count, since, until = db.execute(query, values).fetchone()
         found.append(holding(kind, place, int(count), limits, since=since, until=until))
     return found
+
+
+def held_in_indexes(
+    db: Database, name: str, person_id: str, limits: RetentionLimits, *, whole_places: bool = True
+) -> list[Holding]:
+    """What indexes of Milvus have of somebody, as far as the pool's tables know.
+
+    Of somebody who is gone, it is what they may have of anybody who has left: nobody knows any more what was whose.
+
+    Args:
+        db: The pool's, at one moment.
+        name: What the person is called, or was.
+        person_id: Of the person, who may be gone.
+        limits: How long things are kept.
+        whole_places: Whether the report says where they are.
+    """
+    row = _row_of(db, name, person_id)
+    found = []
+    for index in read_indexes(db):
+        place = index.place if whole_places else "an index of Milvus"
+        if row != _NOBODY:
+            found.append(holding("milvus", place, _put_there(db, index, row), limits))
+            continue
+        pending = pending_of(db, index)
+        left = max(pending.to_remove, int(pending.replaced or index.state == "leaving"))
+        detail = "templates that have left the pool; facepool index sync removes them" if left else ""
+        found.append(holding("milvus", place, left, limits, detail=detail))
+    return found
+
+
+def _put_there(db: Database, index: IndexRow, row: int) -> int:
+    """How many templates of a person went to an index."""
+    which = "templates.id <= ?" if index.state == "filling" else "templates.revision <= ?"
+    (count,) = db.execute(
+        f"""SELECT count(*) FROM templates JOIN samples ON samples.id = templates.sample_id
+        WHERE samples.person_id = ? AND {which}""",  # noqa: S608 -- words of ours
+        (row, index.filled if index.state == "filling" else index.position),
+    ).fetchone()
+    return int(count)
 
 
 def _row_of(db: Database, name: str, person_id: str) -> int:

@@ -53,7 +53,7 @@ _TAIL = """
 _COUNT = "SELECT count(*) FROM templates WHERE revision > ?"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Tail:
     """Templates of the gallery that the index may not have.
 
@@ -79,7 +79,7 @@ class Tail:
             rows, left_out = rows[:LONGEST_TAIL], count - LONGEST_TAIL
         return cls(
             people=np.array([person for person, _, _ in rows], np.int64),
-            vectors=vector_of(b"".join(blob for _, _, blob in rows)).reshape(-1, dimension),
+            vectors=vector_of(b"".join(blob for _, _, blob in rows)).reshape(len(rows), dimension),
             newest=rows[0][1] if rows else 0,
             left_out=left_out,
         )
@@ -174,6 +174,16 @@ class Beside:
             threading.Thread(target=_wait, args=(ref(self),), name="facepool-index-away", daemon=True).start()
             return
         self.away = None
+
+    def look(self, db: Database) -> None:
+        """Note whether the index still is behind, for a process in which nobody may search for a while.
+
+        Args:
+            db: The gallery at one moment.
+        """
+        row = read_index(db, self._address.place)
+        if row is not None:
+            self.lists(db, row.dimension)
 
     def answers(self) -> bool:
         """Whether the index answers a search. One that was deleted may have been made anew: whoever uses it sees."""

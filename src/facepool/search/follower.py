@@ -9,7 +9,7 @@ how they stand. `Follower` does it after each change that a gallery of this proc
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
@@ -55,7 +55,9 @@ _AT_ONCE = 8192
 _PATIENCE_S = 10.0
 """How long to wait for another process that brings the index up to date."""
 _WORTH_BUILDING = 5000
-"""Templates that a server searches one by one; more of them are searched well only when they are in what it builds."""
+"""Templates that a server looks at one by one; more of them are searched well only when they are in what it builds."""
+_BUILT_EVERY = 4096
+"""Whenever so many have come by ones and twos, they are built in, too."""
 _ROUNDS = 5
 """So often somebody may change the pool meanwhile, until the rest is left to the next time."""
 _FOLLOW_EVERY_S = 2.0
@@ -253,6 +255,27 @@ def remove(
         return _Turn(record, address, open_engine, lambda _done, _total: None).remove(forget=forget)
 
 
+def tidy(
+    gallery: Gallery, address: IndexAddress, *, open_engine: OpenEngine = milvus, patience_s: float = _PATIENCE_S
+) -> Synced:
+    """Delete what is to be deleted at an index, and nothing else; raises what `sync` raises."""
+    record = record_of(gallery)
+    with record.index_turn(patience_s):
+        return _Turn(record, address, open_engine, lambda _done, _total: None).tidy()
+
+
+def held(gallery: Gallery, address: IndexAddress, numbers: Sequence[int], *, open_engine: OpenEngine = milvus) -> int:
+    """How many of some templates an index has, by what it says itself; raises what `sync` raises."""
+    with record_of(gallery).reading() as db:
+        rows = [row for row in read_indexes(db) if row.place == address.place]
+    found: set[int] = set()
+    for row in rows:
+        with closing(open_engine(address, row.collection)) as engine:
+            if engine.exists():
+                found |= {number for number in numbers if number in engine.numbers(number - 1, 1)}
+    return len(found)
+
+
 def status(gallery: Gallery, address: IndexAddress, *, open_engine: OpenEngine = milvus) -> IndexStatus:
     """How an index and its pool stand; that it cannot be asked is a part of the answer."""
     record = record_of(gallery)
@@ -267,7 +290,7 @@ def status(gallery: Gallery, address: IndexAddress, *, open_engine: OpenEngine =
         place=address.place,
         state="none" if row is None or row.state == "leaving" else row.state,
         revision=pending.revision,
-        position=row.position if row else 0,
+        position=row.position if row and row.state == "whole" else 0,
         templates=pending.templates,
         in_index=in_index,
         to_put=pending.to_put,
@@ -285,6 +308,22 @@ def places_of(gallery: Gallery) -> list[str]:
         return []
     with gallery.reading() as db:
         return list(dict.fromkeys(row.place for row in read_indexes(db)))
+
+
+def leaving(gallery: Gallery) -> list[str]:
+    """Where indexes are that are to be deleted, and are not yet."""
+    if not isinstance(gallery, SqlGallery):
+        return []
+    with gallery.reading() as db:
+        return sorted({row.place for row in read_indexes(db) if row.state == "leaving"})
+
+
+def lagging(gallery: Gallery) -> list[str]:
+    """Where indexes are that do not have everything that the pool has, or more."""
+    if not isinstance(gallery, SqlGallery):
+        return []
+    with gallery.reading() as db:
+        return sorted({row.place for row in read_indexes(db) if row.state != "whole" or pending_of(db, row)})
 
 
 def still_there(gallery: Gallery) -> dict[str, int]:
@@ -393,6 +432,12 @@ class _Turn:
             if fresh is not None:
                 self._fill(fresh, serving)
         return self._synced(made=fresh is not None)
+
+    def tidy(self) -> Synced:
+        """What `tidy` promises."""
+        with self._noting_failures():
+            self._drop_leaving()
+        return self._synced(made=False)
 
     def remove(self, *, forget: bool) -> Synced:
         """What the function `remove` promises."""
@@ -548,8 +593,7 @@ class _Turn:
                     pending = pending_of(db, replace(row, state="whole"))
                 if not pending and not thoroughly:
                     break
-                before = self._put
-                self._put_newer(engine, row, pending)
+                spanned = self._put_newer(engine, row, pending)
                 with self._record.reading() as db:
                     gone = removed_after(db, row.position, pending.revision)
                 if len(gone):
@@ -558,8 +602,10 @@ class _Turn:
                 if thoroughly or pending.replaced:
                     self._compare(engine)
                 engine.settle()
-                if self._put - before > _WORTH_BUILDING:
+                if spanned:
                     engine.finish()
+                if thoroughly:
+                    engine.purge()
                 row, thoroughly = self._arrived(engine, row, pending.revision), False
         if row.failure or row.position != pending.revision:
             row = replace(row, position=pending.revision, failure="", failed_since="", at=moment())
@@ -576,7 +622,9 @@ class _Turn:
         self._write(row)
         return row
 
-    def _put_newer(self, engine: Engine, row: IndexRow, pending: Pending) -> None:
+    def _put_newer(self, engine: Engine, row: IndexRow, pending: Pending) -> bool:
+        """Put what is new into a collection; whether it is time to have that built in."""
+        first, last = _NO_NUMBER, 0
         after: tuple[int, int] | None = (row.position, _NO_NUMBER)
         done = 0
         while after is not None:
@@ -586,7 +634,9 @@ class _Turn:
                 engine.put(numbers, vectors)
                 self._put += len(numbers)
                 done += len(numbers)
+                first, last = min(first, int(numbers.min())), max(last, int(numbers.max()))
                 self._report(done, pending.to_put)
+        return done > 0 and (first - 1) // _BUILT_EVERY != last // _BUILT_EVERY
 
     def _compare(self, engine: Engine) -> None:
         """Have both sides have the same numbers."""
@@ -676,8 +726,8 @@ class Follower:
             return ""
         why = self.problem.why or self.problem.what
         left = still_there(self._gallery).get(self._address.place, 0)
-        erased = f"{counted(left, 'template')} that left the pool may still be in it; " if left else ""
+        erased = f" {counted(left, 'template')} that left the pool may still be in it." if left else ""
         return (
-            f"The index {self._address} does not have the last change yet: {why}. {erased}the next change, a server of "
+            f"The index {self._address} does not have the last change yet: {why}.{erased} The next change, a server of "
             "facepool, or facepool index sync makes up for it."
         )

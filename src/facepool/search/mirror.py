@@ -206,7 +206,7 @@ def changes_of(
         revision=revision,
         template_ids=np.array(numbers, np.int64),
         person_of=np.array(owners, np.intp),
-        vectors=vector_of(b"".join(blobs)).reshape(-1, dimension),
+        vectors=vector_of(b"".join(blobs)).reshape(len(blobs), dimension),
         person_ids=tuple(map(uuid_text, place_of)),
         names=tuple(names),
         removed=np.array(removed or (), np.int64),

@@ -8,7 +8,7 @@ import click
 from facepool import extras
 from facepool.cli.context import CommandContext, json_option, settings_options
 from facepool.cli.ui.console import counted, people_count
-from facepool.errors import FacepoolError
+from facepool.errors import FacepoolError, PoolError
 from facepool.gallery import open_pool
 from facepool.gallery.collections import (
     DEFAULT,
@@ -21,6 +21,7 @@ from facepool.gallery.collections import (
     unknown_collection,
 )
 from facepool.gallery.notices import COMMAND_LINE
+from facepool.search.follower import leaving, places_of, tidy
 
 
 @click.group()
@@ -72,7 +73,7 @@ def create(context: CommandContext, name: str) -> None:
 @collections.command()
 @click.argument("name")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@settings_options("pool", whole_pool=True)
+@settings_options("pool", "index", whole_pool=True)
 def remove(context: CommandContext, name: str, yes: bool) -> None:
     """Erase a collection with everybody in it, and all that a server keeps of it.
 
@@ -88,8 +89,24 @@ def remove(context: CommandContext, name: str, yes: bool) -> None:
     if not yes and name != DEFAULT:
         _ask(context, name)
     remove_collection(gallery, name)
+    _delete_indexes(context)
     _log(context, "removed a collection", name)
     context.console.say(f"The collection {name} is erased", "good")
+
+
+def _delete_indexes(context: CommandContext) -> None:
+    """Delete the indexes that the collection has left to the pool; what cannot be, is said."""
+    with open_pool(context.gallery_address) as pool:
+        address = context.settings.index
+        if address is not None and address.place in places_of(pool):
+            try:
+                tidy(pool, address)
+            except PoolError as error:
+                context.console.note(f"{error}")
+        for place in leaving(pool):
+            context.console.note(
+                f"Vectors of the collection are still in the index at {place}. Run: facepool index sync --index ADDRESS"
+            )
 
 
 def _ask(context: CommandContext, name: str) -> None:

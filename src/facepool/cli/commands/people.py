@@ -32,6 +32,7 @@ from facepool.gallery.collections import DEFAULT, collections_in
 from facepool.gallery.vectors import check_vectors_of, load, open_vectors
 from facepool.privacy.traces import marks_of
 from facepool.records import consent_record, person_record, template_record
+from facepool.search.follower import still_there
 from facepool.types import Consent, EmbeddingSpace, Person, Template
 
 _FIRST_PAGE = 100
@@ -221,13 +222,15 @@ def remove(context: CommandContext, name: str, yes: bool, verify: bool, also: tu
         count = len(pool.templates(name))
         if not (yes or click.confirm(f"Erase {name} and {counted(count, 'view')} for good?", err=True)):
             raise click.Abort("nothing was erased")
+        numbers = [template.id for template in pool.templates(name)]
         remarks, marks = len(pool.notes), marks_of(pool, find_name(name)) if verify else None
         erased = pool.remove(name)
         for remark in pool.notes[remarks:]:
             context.console.note(remark)
-    context.console.emit({"person": name, "erased": erased})
+        left = sum(still_there(pool).values())
+    context.console.emit({"person": name, "erased": erased, "still_in_index": left})
     context.console.say(f"{name} erased, with {counted(erased, 'view')}", "good")
-    return 0 if marks is None else say_whether_gone(context, name, marks, also)
+    return 0 if marks is None else say_whether_gone(context, name, marks, also, numbers)
 
 
 @people.command("export")

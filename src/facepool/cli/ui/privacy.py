@@ -7,7 +7,7 @@ from pathlib import Path
 from facepool import extras
 from facepool.cli.context import CommandContext
 from facepool.cli.ui.console import wall_clock
-from facepool.errors import FacepoolError, PathMissing
+from facepool.errors import FacepoolError, PathMissing, PoolError
 from facepool.files import exists
 from facepool.gallery import Pool
 from facepool.gallery.collections import collection_address, collections_in
@@ -16,6 +16,7 @@ from facepool.privacy.holdings import Holding, holding
 from facepool.privacy.report import PrivacyReport, privacy_report
 from facepool.privacy.traces import Marks
 from facepool.records import holding_record
+from facepool.search.follower import held, places_of
 
 _AGAIN_S = (3.0, 4.0)
 
@@ -84,8 +85,17 @@ def _row(one: Holding) -> tuple[str, ...]:
     return what, count, one.place, *times, one.stays, one.removed_by
 
 
-def say_whether_gone(context: CommandContext, name: str, marks: Marks, also: Sequence[Path]) -> int:
+def say_whether_gone(
+    context: CommandContext, name: str, marks: Marks, also: Sequence[Path], numbers: Sequence[int]
+) -> int:
     """Look at every place after an erasure, and say so line by line; the exit code.
+
+    Args:
+        context: Of the command.
+        name: Of who was erased.
+        marks: By what they are found in files.
+        also: Folders and files to look into, too.
+        numbers: Of their templates.
 
     Returns:
         0: all is gone; 1: something is left, or could not be looked at.
@@ -94,7 +104,8 @@ def say_whether_gone(context: CommandContext, name: str, marks: Marks, also: Seq
         with context.open_pool() as pool:
             wait_for_wiping(pool)
             report = report_of(context, pool, name, marks.person_id, also)
-        findings = findings_of(report, context.pool_address, marks)
+            in_index = _in_index(context, pool, numbers)
+        findings = [*findings_of(report, context.pool_address, marks), *in_index]
         if not any(one.is_of_bytes and not one.is_good for one in findings):
             break
         time.sleep(pause_s)  # a server that runs wipes what it has open within some seconds
@@ -110,6 +121,25 @@ def say_whether_gone(context: CommandContext, name: str, marks: Marks, also: Seq
     else:
         context.console.say("Something is left, or could not be looked at: see above", "bad")
     return int(not is_gone)
+
+
+def _in_index(context: CommandContext, pool: Pool, numbers: Sequence[int]) -> list[Finding]:
+    """Whether indexes still have templates, by what these say themselves."""
+    address, what = context.settings.index, "vectors, by their numbers"
+    places = places_of(pool)
+    found = [
+        Finding(what, place, "unknown", "--index does not name it, so that nobody asked it")
+        for place in places
+        if address is None or place != address.place
+    ]
+    if address is None or address.place not in places:
+        return found
+    try:
+        count = held(pool, address, numbers)
+    except PoolError as error:
+        return [*found, Finding(what, address.place, "unknown", error.why or error.code)]
+    detail = f"{count}; removed by: facepool index sync" if count else ""
+    return [*found, Finding(what, address.place, "left" if count else "gone", detail)]
 
 
 def _record(one: Finding) -> dict[str, object]:
