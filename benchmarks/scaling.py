@@ -33,10 +33,11 @@ from database_search import REPOSITORY, like_lfw, photos_of_lfw
 
 from facepool.gallery import Gallery, open_pool
 from facepool.gallery.batches import SAMPLE_COLUMNS, TemplateBatch
+from facepool.gallery.index_address import index_address
 from facepool.gallery.postgres import PostgresGallery
 from facepool.gallery.postgres_schema import NEAREST_INDEX
 from facepool.recognize.decide import Criteria, decide
-from facepool.search import Search, SearchChoice, hnsw
+from facepool.search import Search, SearchChoice, follower, hnsw
 from facepool.search.known import known_of
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import EmbeddingSpace
@@ -232,12 +233,12 @@ class Milvus:
         self.index(kind, metric, parameters)
 
     def index(self, kind: str, metric: str, parameters: dict[str, int]) -> None:
+        """Have an index made of what is there and of what comes."""
         from pymilvus import MilvusClient  # noqa: PLC0415
 
         index = MilvusClient.prepare_index_params()
         index.add_index("vector", index_type=kind, metric_type=metric, params=parameters)
         self.client.create_index("pool", index, timeout=_PATIENCE_S)
-        self.client.load_collection("pool", timeout=_PATIENCE_S)
 
     def again(self, kind: str, metric: str, parameters: dict[str, int]) -> None:
         """Another index over what is there."""
@@ -249,7 +250,7 @@ class Milvus:
         rows = [{"id": first + place, "vector": vector} for place, vector in enumerate(vectors)]
         self.client.insert("pool", rows, timeout=600)
 
-    def load(self, vectors: Path, templates: int) -> None:
+    def take_in(self, vectors: Path, templates: int) -> None:
         """Have the server read all vectors from a file, as its own tools for moving do."""
         from pymilvus import connections, utility  # noqa: PLC0415 -- the newer client does not know that of 2.3
 
@@ -273,14 +274,21 @@ class Milvus:
         ]
 
     def wait_for_index(self, templates: int) -> None:
-        """Until every template is in a segment that has its index."""
+        """Until every template is in a segment that has its index, and all of them can be searched."""
         until = time.monotonic() + _PATIENCE_S
-        while time.monotonic() < until:
-            described = self.client.describe_index("pool", "vector")
-            if described["pending_index_rows"] == 0 and described["indexed_rows"] >= templates and self._has(templates):
-                return
+        while not self._is_made(templates):
+            if time.monotonic() > until:
+                raise TimeoutError(f"the index is not made after {_PATIENCE_S:.0f} s")
             time.sleep(0.5)
-        raise TimeoutError(f"the index is not made after {_PATIENCE_S:.0f} s: {described}")
+        self.client.load_collection("pool", timeout=_PATIENCE_S)  # before, it would have all vectors in memory
+        while not self._has(templates):
+            if time.monotonic() > until:
+                raise TimeoutError(f"the index is not taken up after {_PATIENCE_S:.0f} s: {self.segments()}")
+            time.sleep(0.5)
+
+    def _is_made(self, templates: int) -> bool:
+        described = self.client.describe_index("pool", "vector")
+        return bool(described["pending_index_rows"] == 0 and described["indexed_rows"] >= templates)
 
     def _has(self, templates: int) -> bool:
         """Whether every template is searched by the index: what is made is taken up some seconds later."""
@@ -321,7 +329,9 @@ def of_milvus(chosen: argparse.Namespace) -> None:
         server.create(dimension, kind, "IP", parameters)
         started = time.perf_counter()
         if chosen.bulk:
-            server.load(chosen.pool / "vectors.npy", templates)
+            server.take_in(chosen.pool / "vectors.npy", templates)
+        else:
+            server.client.load_collection("pool", timeout=_PATIENCE_S)
         for first in range(0, 0 if chosen.bulk else templates, _ROWS_AT_ONCE):
             server.insert(first, np.asarray(pool.vectors[first : first + _ROWS_AT_ONCE]))
             if first % 1_000_000 == 0:
@@ -341,11 +351,11 @@ def of_milvus(chosen: argparse.Namespace) -> None:
                 server.again(kind, "IP", parameters)
             server.wait_for_index(templates)
             made_s = time.perf_counter() - started
+            worked_s = cpu_s(server.process)
             time.sleep(chosen.settle)
-            server.wait_for_index(templates)
             size = {"server": resident_mib(server.process), "disk_mib": disk_mib(server.folder / "data")}
             common = {"kind": kind, "parameters": parameters, "segments": server.segments()}
-            figures.add(**common, inserted_s=inserted_s, flushed_s=flushed_s, made_s=made_s, **size)
+            figures.add(**common, inserted_s=inserted_s, flushed_s=flushed_s, made_s=made_s, worked_s=worked_s, **size)
             searches = [chosen_search(kind, views) for views in chosen.views]
             for search, *asked in zip(searches, *ask(server, pool, searches, chosen.probes), strict=True):
                 figures.add(**common, search=search, **judge.judged(*asked))
@@ -445,7 +455,9 @@ def _search(pipe: Connection, name: str, address: str, index: str | None, dimens
     policy, space = ThresholdPolicy(_SFACE_FMR), space_of(dimension)
     before = resident_mib(os.getpid())["rss_mib"]
     started = time.perf_counter()
-    gallery = open_pool(address, space, **({"index": index} if name == "index" else {}))
+    gallery = open_pool(address, space)
+    if name == "index" and index is not None:
+        known_of(gallery).reconsider(SearchChoice(index=index_address(index)))
     if name in {"database", "exact"}:
         known_of(gallery).reconsider(SearchChoice("database", exact=name == "exact"))
     search = Search(gallery, space)
@@ -507,7 +519,7 @@ def of_ways(chosen: argparse.Namespace) -> None:
             index = server.address
             servers.append(server.process)
             started = time.perf_counter()
-            _rebuild(gallery, index)
+            follower.rebuild(gallery, index_address(index), lambda _done, _total: None)
             common["rebuilt_s"] = time.perf_counter() - started
             common |= {"server": resident_mib(server.process), "disk_mib": disk_mib(server.folder / "data")}
         figures.add(**common)
@@ -521,10 +533,6 @@ def of_ways(chosen: argparse.Namespace) -> None:
             figures.add(
                 record=chosen.record, way=way.name, **_compared(pool, answers, said[0], way.worked_s), **way.ask(None)
             )
-
-
-def _rebuild(gallery: Gallery, index: str) -> None:
-    raise NotImplementedError
 
 
 def _taking_turns(ways: "Sequence[Way]", probes: np.ndarray, timed: int) -> list[list[Any]]:
@@ -584,7 +592,7 @@ def _table_of_ways(lines: Sequence[dict[str, Any]]) -> Iterator[str]:
     for (templates, dimension, record, way), line in sorted(answers.items()):
         yield (
             f"| {templates:,} x {dimension} | {record} | {_WAYS[list(_WAYS)[way]]} | {_share(line['right'])} | "
-            f"{_share(line['decided'])} | {_times(line)} | {line['cpu_ms']:.1f} ms | {line['process_mib']:,.0f} MiB |"
+            f"{_share(line['decided'])} | {_times(line)} | {_worked(line)} | {line['process_mib']:,.0f} MiB |"
         )
     yield ""
     yield "| pool | record | stored in | its size | index made in | its size |"
@@ -620,7 +628,7 @@ def _table_of_milvus(lines: Sequence[dict[str, Any]]) -> Iterator[str]:
         if "p50_ms" in line:
             search = " ".join(f"{name} {value}" for name, value in line.get("search", {}).items())
             size = sizes.get(pool)
-            taken = "| |"
+            taken = " | | "
             if size is not None:
                 disk, memory = sum(size["disk_mib"].values()), size["server"]["rss_mib"]
                 taken = f"{size['made_s']:,.0f} s | {memory:,.0f} MiB | {disk:,.0f} MiB"
@@ -631,7 +639,7 @@ def _table_of_milvus(lines: Sequence[dict[str, Any]]) -> Iterator[str]:
                 search,
                 *shares,
                 _times(line),
-                f"{line['cpu_ms']:.1f} ms",
+                _worked(line),
                 taken,
             ]
             rows[(*pool, *line.get("search", {}).values())] = f"| {' | '.join(cells)} |"
@@ -640,6 +648,10 @@ def _table_of_milvus(lines: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 def _times(line: dict[str, Any]) -> str:
     return f"{line['p50_ms']:.1f}, {line['p95_ms']:.1f} ms (load {line['load']:.0f})"
+
+
+def _worked(line: dict[str, Any]) -> str:
+    return f"{line['cpu_ms']:.1f} ms" if "cpu_ms" in line else ""
 
 
 def _share(counted: Sequence[int]) -> str:
