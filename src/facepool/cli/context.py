@@ -323,7 +323,7 @@ class CommandContext:
         yield
         if pool.changes_made == before:
             return
-        if follower is not None and follower.problem is not None:
+        if follower is not None and (follower.problem is not None or follower.is_waiting):
             follower.catch_up()
         if follower is not None and follower.words:
             self.console.note(follower.words)
