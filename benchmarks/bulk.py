@@ -4,8 +4,8 @@
     python benchmarks/bulk.py PHOTOS --only cost --rounds 5       costs alone
     python benchmarks/bulk.py PHOTOS --only kills                 kills alone
 
-Two Ray nodes with one core each are started on this machine, so nothing here is faster by Ray: it shows what the engine
-itself costs. Every run is the whole command, in a process of its own, with networks on one thread.
+Two Ray nodes with one core each are started on this machine: two workers, where one process has one thread. Every run
+is the whole command, in a process of its own.
 
 **cost**: `facepool evaluate folder` without a cache, in one process and by Ray with its two workers, in turns. From few
 and from all pictures follow what a run costs whatever there is to do (start) and what a picture costs more.

@@ -174,7 +174,7 @@ def _connect(ray: ModuleType, address: str, stack: ExitStack) -> None:
         options = {"_temp_dir": folder, "include_dashboard": False}
     elif address != _THIS_MACHINES:
         _check_answers(address)
-    with _variables(_AT_IMPORT | {"RAY_USAGE_STATS_ENABLED": "0"}), _own_end():
+    with _variables(_AT_IMPORT | {"RAY_USAGE_STATS_ENABLED": "0"}), _own_end(), _silent():
         try:
             ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
         except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
@@ -223,6 +223,20 @@ def _own_end() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, handler)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Ray's libraries say as they start how much they are going to say, past Python's own standard error."""
+    before = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(nowhere)
 
 
 def _import_ray() -> ModuleType:
