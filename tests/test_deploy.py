@@ -61,6 +61,16 @@ def test_the_compose_file_is_one() -> None:
     assert all(name in (DEPLOY / "make-secrets").read_text(encoding="utf-8") for name in named)
 
 
+def test_what_the_compose_file_names_is_in_it() -> None:
+    compose_spec = pytest.importorskip("compose_spec")
+    text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", (DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
+    options = compose_spec.PyOptions()
+    options.apply_merge = True
+    compose = options.from_yaml(text)
+    compose.validate()  # volumes, networks and secrets of the services
+    assert {"facepool", "postgres", "mosquitto", "nginx", "milvus"} == set(compose.service_names())
+
+
 def test_the_manifests_are_what_kubernetes_takes() -> None:
     kubernetes_validate = pytest.importorskip("kubernetes_validate")
     manifests = [

@@ -8,36 +8,32 @@ server runs as the image says: as its user, as process 1, without privileges, on
 """
 
 import argparse
-import http.client
 import json
 import os
 import re
+import shlex
 import shutil
-import signal
+import socket
+import ssl
 import subprocess
 import sys
-import threading
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
-from containerfile import Builder, Image, is_root, lines_of_environment  # noqa: E402 -- it lies beside this file
+from bare_container import Failed, Run, expect, form, free_port, named, portrait, term_under_load, volume  # noqa: E402
+from containerfile import Builder, Image, is_root, mounted  # noqa: E402 -- they lie beside this file
+
+if TYPE_CHECKING:
+    from support.postgres import PostgresServer
 
 _OWN_MOUNTS = "FACEPOOL_CHECK_MOUNTS"
-_PATIENCE_S = 120.0
-_ENDS_WITHIN_S = 15.0
-
-
-class Failed(Exception):
-    """Something is not as it was promised."""
 
 
 def main() -> int:
@@ -55,6 +51,8 @@ def main() -> int:
         os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", sys.executable, *sys.argv])  # noqa: S606
     folder = options.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
+    if not options.again and not options.only:
+        shutil.rmtree(folder / "roots", ignore_errors=True)
     image = built(folder, again=options.again)
     failed = 0
     for check in CHECKS:
@@ -129,191 +127,6 @@ def pips_settings(folder: Path) -> tuple[Path, dict[str, Path]]:
     return path, lent
 
 
-@dataclass(slots=True)
-class Container:
-    """One that runs.
-
-    Attributes:
-        process: What started it; its exit code is the container's.
-        port: Where its server is.
-        log: What it has said.
-        key: For requests.
-    """
-
-    process: subprocess.Popen[bytes]
-    port: int
-    log: Path
-    key: str = ""
-
-    @property
-    def first(self) -> int:
-        """The number that its process 1 has outside."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return int(children[0])
-
-    def ask(self, path: str, *, files: Mapping[str, bytes] | None = None, method: str = "") -> tuple[int, Any]:
-        """Status and content of an answer.
-
-        Raises:
-            OSError: There is none.
-        """
-        body, headers = None, {"x-api-key": self.key}
-        if files:
-            body, headers["Content-Type"] = form(files)
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", body, headers, method=method or None)
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 -- of this machine
-                return answer.status, json.loads(answer.read() or b"null")
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode(errors="replace")
-
-    def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
-        """Ask it to end; its exit code, and the seconds that it took."""
-        began = time.monotonic()
-        os.kill(self.first, number)
-        try:
-            code = self.process.wait(_ENDS_WITHIN_S)
-        except subprocess.TimeoutExpired as error:
-            self.process.kill()
-            raise Failed(f"it has not ended {_ENDS_WITHIN_S:.0f} s after {number.name}") from error
-        return code, time.monotonic() - began
-
-
-def form(files: Mapping[str, bytes]) -> tuple[bytes, str]:
-    """A form with files, and its type."""
-    mark = "facepool-check"
-    parts = [
-        f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
-        "Content-Type: image/jpeg\r\n\r\n".encode()
-        + content
-        + b"\r\n"
-        for name, content in files.items()
-    ]
-    return b"".join(parts) + f"--{mark}--\r\n".encode(), f"multipart/form-data; boundary={mark}"
-
-
-@dataclass(slots=True)
-class Run:
-    """How a container is started.
-
-    Attributes:
-        image: Of what.
-        words: In place of the image's command.
-        volumes: Folders of this machine by where they are seen.
-        read: The same, but not to be written to; files, too.
-        environment: Beside the image's.
-    """
-
-    image: Image
-    words: Sequence[str] = ()
-    volumes: Mapping[str, Path] = field(default_factory=dict)
-    read: Mapping[str, Path] = field(default_factory=dict)
-    environment: Mapping[str, str] = field(default_factory=dict)
-
-    def command(self) -> list[str]:
-        """What starts it: its root read-only, as its user, without privileges, with processes of its own."""
-        root = self.image.root
-        lines = [
-            "set -e",
-            f"mount --bind {root} {root}",
-            f"mount -t proc proc {root}/proc",
-            f"mount -t tmpfs -o mode=755 tmpfs {root}/dev",
-            *(f"touch {root}/dev/{name}; mount --bind /dev/{name} {root}/dev/{name}" for name in DEVICES),
-            f"mkdir -m 1777 {root}{SHARED}; mount -t tmpfs tmpfs {root}{SHARED}",
-            f"mount --rbind -o ro /sys {root}/sys",
-            f"mount -t tmpfs -o size=256m,mode=1777 tmpfs {root}{TEMPORARY}",
-            f"mount -t tmpfs -o mode=755 tmpfs {root}/run",
-            f"mount -t tmpfs -o mode=700,uid=10001,gid=10001 tmpfs {root}/var/cache/facepool",
-        ]
-        for inside, outside in {**self.volumes, **self.read}.items():
-            made = (
-                f"mkdir -p {root}{inside}"
-                if outside.is_dir()
-                else f"mkdir -p {root}{Path(inside).parent}; touch {root}{inside}"
-            )
-            lines.append(f"{made}; mount --bind {outside} {root}{inside}")
-            if inside in self.read:
-                lines.append(f"mount -o remount,bind,ro {root}{inside}")
-        user, _, group = self.image.user.partition(":")
-        rights = ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", "--no-new-privs"]
-        rights += ["--bounding-set=-all", "--inh-caps=-all"]
-        environment = ["env", "-i", f"--chdir={self.image.folder}", *lines_of_environment(self.image, self.environment)]
-        words = [*self.image.entrypoint, *(self.words or self.image.command)]
-        lines += [f"mount -o remount,bind,ro {root}", 'exec chroot "$0" "$@"']
-        inner = ["sh", "-c", "\n".join(lines), str(root), *rights, *environment, *words]
-        return ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", *inner]
-
-    def once(self) -> tuple[int, str, str]:
-        """Run it to its end: exit code, output, errors."""
-        done = subprocess.run(self.command(), capture_output=True, text=True, timeout=_PATIENCE_S, check=False)
-        return done.returncode, done.stdout, done.stderr
-
-    @contextmanager
-    def running(self, port: int, log: Path, key: str = "") -> Iterator[Container]:
-        """It runs inside the block, and answers."""
-        with log.open("wb") as told, subprocess.Popen(self.command(), stdout=told, stderr=told) as process:
-            container = Container(process, port, log, key)
-            try:
-                wait_for(container)
-                yield container
-            finally:
-                if process.poll() is None:
-                    process.kill()
-
-
-SHARED, TEMPORARY = "/dev/shm", "/tmp"  # noqa: S108 -- of the container
-DEVICES = ("null", "zero", "full", "random", "urandom")
-
-
-def wait_for(container: Container) -> None:
-    """Until it is healthy."""
-    until = time.monotonic() + _PATIENCE_S
-    while time.monotonic() < until:
-        if container.process.poll() is not None:
-            raise Failed(f"it ended with {container.process.returncode}: {container.log.read_text()[-800:]}")
-        try:
-            if container.ask("/health")[0] == 200:
-                return
-        except OSError:
-            time.sleep(0.2)
-    raise Failed(f"it does not answer: {container.log.read_text()[-800:]}")
-
-
-@cache
-def portrait() -> bytes:
-    """A painted face, as a JPEG."""
-    import cv2  # noqa: PLC0415 -- of the project's environment
-
-    from drawn_head import paint_portrait  # noqa: PLC0415 -- uses it
-
-    return bytes(cv2.imencode(".jpg", paint_portrait().image_bgr)[1].tobytes())
-
-
-def volume(folder: Path, name: str) -> Path:
-    """An empty folder that belongs to the image's user, as a new volume does."""
-    place = folder / "volumes" / name
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
-    os.chown(place, 10001, 10001)
-    place.chmod(0o700)
-    return place
-
-
-def free_port() -> int:
-    """One that nobody listens at."""
-    import socket  # noqa: PLC0415 -- here only
-
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-def expect(seen: object, wanted: object, what: str) -> None:
-    """Fail if they differ."""
-    if seen != wanted:
-        raise Failed(f"{what}: {seen!r} in place of {wanted!r}")
-
-
 # The checks: each says what it saw.
 
 
@@ -361,58 +174,333 @@ def a_household_on_a_file(image: Image, folder: Path) -> str:
         ]
         told = subprocess.run(health, capture_output=True, text=True, check=False)
         expect(told.returncode, 0, f"health check ({told.stdout}{told.stderr})")
-        status, answer = container.ask("/v1/persons/Ada/samples", files={"ada.jpg": portrait()})
+        status, answer = container.ask("/v1/persons/Ada/samples", files={"ada.jpg": portrait(folder)})
         expect(status, 200, f"enrolling ({answer})")
-        status, answer = container.ask("/v1/recognize", files={"who.jpg": portrait()})
+        status, answer = container.ask("/v1/recognize", files={"who.jpg": portrait(folder)})
         expect((status, named(answer)), (200, ["Ada"]), f"recognizing ({answer})")
+        memory = container.memory_mb
         container.key = ""
         expect(container.ask("/v1/persons")[0], 401, "without a key")
         container.key = key
-        code, took, load = term_under_load(container)
+        code, took, load = term_under_load(container, portrait(folder))
     with serve.running(port, log, key) as container:
-        expect(named(container.ask("/v1/recognize", files={"who.jpg": portrait()})[1]), ["Ada"], "after a restart")
+        expect(
+            named(container.ask("/v1/recognize", files={"who.jpg": portrait(folder)})[1]), ["Ada"], "after a restart"
+        )
         expect(container.end()[0], 0, "exit code")
     left = sorted(path.name for path in data.iterdir())
-    return f"enrolled, recognized; TERM under load: exit code {code} after {took:.1f} s, {load}; the volume has {left}"
+    ended = f"TERM under load: exit code {code} after {took:.1f} s, {load}"
+    return f"enrolled, recognized, {memory} MB of memory; {ended}; the volume has {left}"
 
 
-def named(answer: dict[str, Any]) -> list[str]:
-    """The people of an answer."""
-    return [face["person"] for picture in answer["pictures"] for face in picture["faces"]]
+def models_that_are_mounted(image: Image, folder: Path) -> str:
+    """An image without models says so; with a folder of models in their place it starts, without any network."""
+    data, port, log = volume(folder, "mounted"), free_port(), folder / "mounted.log"
+    nothing = folder / "volumes" / "nothing"
+    nothing.mkdir(exist_ok=True)
+    volumes, place = {"/var/lib/facepool": data}, image.environment["FACEPOOL_MODELS_DIR"]
+    code, out, _ = Run(image, ["keys", "add", "Me", "--role", "admin"], volumes).once()
+    expect(code, 0, "keys add")
+    serve = [*image.command, "--port", str(port)]
+    code, _, err = Run(image, serve, volumes, {place: nothing}, {"PIP_NO_INDEX": "1"}).once()
+    expect((code, "and cannot be put there" in err), (7, True), f"without models ({err})")
+    mounted = folder / "volumes" / "models"
+    shutil.rmtree(mounted, ignore_errors=True)
+    shutil.copytree(image.root / place.removeprefix("/"), mounted)
+    run = Run(image, serve, volumes, {place: mounted}, {"PIP_NO_INDEX": "1"})
+    with run.running(port, log, out.split()[0]) as container:
+        expect(container.ask("/ready")[0], 200, "/ready")
+        expect(container.end()[0], 0, "exit code")
+    return f"without: exit code 7, {err.splitlines()[0][:90]!r}; with a folder that is mounted: ready"
 
 
-def term_under_load(container: Container, clients: int = 4) -> tuple[int, float, str]:
-    """Ask it to end while clients recognize; code, seconds, and what became of the requests."""
-    picture, ended = portrait(), threading.Event()
-    answers: list[int | str] = []
+def an_encrypted_pool_with_its_key_as_a_secret(image: Image, folder: Path) -> str:
+    """The key is where compose and Kubernetes mount secrets, readable by a group; nothing on the volume is plain."""
+    data, port, log = volume(folder, "encrypted"), free_port(), folder / "encrypted.log"
+    key_file = folder / "volumes" / "facepool-key"
+    key_file.write_text(os.urandom(32).hex())
+    key_file.chmod(0o444)
+    volumes, secrets = {"/var/lib/facepool": data}, {"/run/secrets/facepool-key": key_file}
+    code, _, err = Run(image, ["pool", "encrypt", "--yes"], volumes, secrets).once()
+    expect(code, 0, f"pool encrypt ({err})")
+    code, out, _ = Run(image, ["keys", "add", "Me", "--role", "admin"], volumes, secrets).once()
+    expect(code, 0, "keys add")
+    serve = Run(image, [*image.command, "--port", str(port)], volumes, secrets)
+    with serve.running(port, log, out.split()[0]) as container:
+        picture = {"ada.jpg": portrait(folder)}
+        expect(container.ask("/v1/persons/Ada%20Lovelace/samples", files=picture)[0], 200, "enrolling")
+        expect(named(container.ask("/v1/recognize", files=picture)[1]), ["Ada Lovelace"], "recognizing")
+        expect(container.end()[0], 0, "exit code")
+    plain = [path.name for path in data.rglob("*") if path.is_file() and b"Lovelace" in path.read_bytes()]
+    expect(plain, [], "files with the name in them")
+    code, _, err = Run(image, ["people", "list"], volumes).once()
+    expect((code, "key_needed" in err), (4, True), f"without the key ({err})")
+    return "enrolled and recognized; no file of the volume has the name; without the key: exit code 4"
 
-    def client() -> None:
-        while not ended.is_set():
-            try:
-                answers.append(container.ask("/v1/recognize", files={"who.jpg": picture})[0])
-            except (http.client.RemoteDisconnected, ConnectionResetError):
-                answers.append("cut")
-            except OSError:  # it does not listen any more
-                answers.append("refused")
-                return
 
-    threads = [threading.Thread(target=client) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    time.sleep(2)
-    code, took = container.end()
-    ended.set()
-    for thread in threads:
-        thread.join()
-    expect(code, 0, "exit code after TERM")
-    bad = [answer for answer in answers if answer not in (200, 503, "refused")]
-    expect(bad, [], "answers under TERM")
-    return code, took, f"{answers.count(200)} answered, {answers.count(503)} told that it stops"
+def a_site_on_postgresql(image: Image, folder: Path) -> str:
+    """Two servers on a database that `deploy/postgres` has made; all secrets are files."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from support.postgres import PostgresServer, path_of  # noqa: PLC0415 -- of the tests
+
+    server = PostgresServer()
+    try:
+        return _with_database(image, folder, server, path_of("psql"))
+    finally:
+        server.close()
+
+
+def _with_database(image: Image, folder: Path, server: "PostgresServer", psql: str) -> str:
+    secrets = folder / "volumes" / "secrets"
+    shutil.rmtree(secrets, ignore_errors=True)
+    subprocess.run([ROOT / "deploy" / "make-secrets", secrets], check=True, stdout=subprocess.DEVNULL)
+    access = server.folder / "data" / "pg_hba.conf"
+    access.write_text(f"host all facepool 127.0.0.1/32 scram-sha-256\n{access.read_text()}")
+    server.execute("SELECT pg_reload_conf()")
+    made = {
+        "PATH": f"{Path(psql).parent}:{os.environ['PATH']}", "PGHOST": "127.0.0.1", "PGPORT": str(server.port),
+        "FACEPOOL_PASSWORD_FILE": str(secrets / "facepool-password"),
+    }  # fmt: skip
+    script = ROOT / "deploy" / "postgres" / "10-facepool.sh"
+    subprocess.run([script], env=made, check=True, stdout=subprocess.DEVNULL)
+    address = (secrets / "facepool-pool").read_text().replace("@postgres/", f"@127.0.0.1:{server.port}/")
+    (secrets / "facepool-pool").write_text(address)
+    (secrets / "facepool-admin-key").write_text(os.urandom(32).hex() + "\n")
+    read = {f"/run/secrets/{name}": secrets / name for name in ("facepool-pool", "facepool-admin-key")}
+    told = {"FACEPOOL_POOL_FILE": "/run/secrets/facepool-pool"}
+
+    def container(words: list[str], number: int) -> Run:
+        return Run(image, words, {"/var/lib/facepool": volume(folder, f"site-{number}")}, read, told)
+
+    first = ["keys", "add", "admin", "--role", "admin", "--from", "/run/secrets/facepool-admin-key"]
+    both = [
+        subprocess.Popen(container(first, number).command(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for number in (1, 2)
+    ]
+    errors = [one.communicate()[1].decode()[-300:] for one in both]
+    expect([one.returncode for one in both], [0, 0], f"two init containers at once ({errors})")
+    key = (secrets / "facepool-admin-key").read_text().strip()
+    ports = [free_port(), free_port()]
+    serve = [container([*image.command, "--port", str(port)], number) for number, port in enumerate(ports, 1)]
+    logs = [folder / f"site-{number}.log" for number in (1, 2)]
+    picture = {"ada.jpg": portrait(folder)}
+    with serve[0].running(ports[0], logs[0], key) as one, serve[1].running(ports[1], logs[1], key) as other:
+        expect(one.ask("/v1/persons/Ada/samples", files=picture)[0], 200, "enrolling at the first")
+        expect(named(other.ask("/v1/recognize", files=picture)[1]), ["Ada"], "recognizing at the second")
+        server.stop("immediate")
+        expect((one.ask("/health")[0], one.ask("/ready")[0]), (200, 503), "health, ready without a database")
+        server.start()
+        until = time.monotonic() + 60
+        while one.ask("/ready")[0] != 200 and time.monotonic() < until:
+            time.sleep(0.5)
+        expect(one.ask("/ready")[0], 200, "ready when it is back")
+        secret = address.partition("facepool:")[2].partition("@")[0]
+        for container_ in (one, other):
+            shown = (
+                Path(f"/proc/{container_.first}/environ").read_bytes()
+                + Path(f"/proc/{container_.first}/cmdline").read_bytes()
+            )
+            expect(secret.encode() in shown, False, "the password in the environment or command line")  # noqa: FBT003
+        code, took, load = term_under_load(one, portrait(folder))
+        expect(named(other.ask("/v1/recognize", files=picture)[1]), ["Ada"], "the second, when the first has gone")
+        expect(other.end()[0], 0, "exit code")
+    expect([log for log in logs if secret in log.read_text()], [], "logs with the password")
+    backup = volume(folder, "backup")
+    words = ["pool", "backup", "/backup/pool-1.db", "--force"]
+    code_, _, err = Run(image, words, {"/backup": backup}, read, told).once()
+    expect(code_, 0, f"backup without a volume of its own ({err})")
+    return (
+        "made by deploy/postgres; two init containers at once; enrolled at one, recognized at the other; "
+        "database away: healthy, not ready, then ready by itself; "
+        f"TERM under load: exit code {code} after {took:.1f} s, {load}; backed up"
+    )
+
+
+def an_office_behind_its_proxy(image: Image, folder: Path) -> str:
+    """Nginx with the configuration of `deploy/`: pictures, pages of its own origin, and WebSockets come through."""
+    if shutil.which("nginx") is None:
+        return "not run: nginx is not installed"
+    from websockets.sync.client import connect  # noqa: PLC0415 -- of the project's environment
+    from websockets.typing import Origin  # noqa: PLC0415 -- the same
+
+    ports, place = (free_port(), free_port()), volume(folder, "proxy")
+    certificate = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    certificate += ["-subj", "/CN=localhost", "-keyout", str(place / "tls.key"), "-out", str(place / "tls.pem")]
+    subprocess.run(certificate, check=True, capture_output=True)
+    text = (ROOT / "deploy" / "nginx.conf").read_text()
+    for there, here in (
+        ("facepool:8000", f"127.0.0.1:{ports[0]}"),
+        ("8443 ssl", f"127.0.0.1:{ports[1]} ssl"),
+        ("/run/secrets/", f"{place}/"),
+        ("/tmp/nginx", f"{place}/nginx"),  # noqa: S108 -- of the container
+    ):
+        expect(there in text, True, f"{there} in nginx.conf")  # noqa: FBT003 -- what is seen
+        text = text.replace(there, here)
+    (place / "nginx.conf").write_text(text)
+    data = {"/var/lib/facepool": volume(folder, "office")}
+    code, out, err = Run(image, ["keys", "add", "Me", "--role", "admin"], data).once()
+    expect(code, 0, f"keys add ({err})")
+    key = out.split()[0]
+    serve = Run(image, [*image.command, "--port", str(ports[0]), "--proxy", "127.0.0.1"], data)
+    trust = ssl.create_default_context(cafile=str(place / "tls.pem"))
+    trust.check_hostname = False
+    with serve.running(ports[0], folder / "office.log", key):
+        nginx = subprocess.Popen(["nginx", "-c", str(place / "nginx.conf"), "-g", "daemon off;"])
+        try:
+            time.sleep(1)
+            body, kind = form({"ada.jpg": portrait(folder)})
+            origin = f"https://localhost:{ports[1]}"
+            headers = {"x-api-key": key, "Content-Type": kind, "Origin": origin}
+            asked = f"{origin}/v1/persons/Ada/samples"
+            request = urllib.request.Request(asked, body, headers)  # noqa: S310 -- of this machine
+            with urllib.request.urlopen(request, timeout=60, context=trust) as answer:  # noqa: S310 -- of this machine
+                expect(answer.status, 200, "enrolling from a page of the proxy's own origin")
+            address = f"wss://localhost:{ports[1]}/v1/liveness"
+            with connect(address, ssl=trust, origin=Origin(origin), additional_headers={"x-api-key": key}) as socket_:
+                socket_.send('{"do": "start", "partial": false}')
+                expect(json.loads(socket_.recv(30))["type"], "challenge", "a WebSocket")
+        finally:
+            nginx.terminate()
+            nginx.wait()
+    return "enrolled over https from a page of its own origin; a WebSocket came through"
+
+
+def a_service_of_a_machine(image: Image, folder: Path) -> str:
+    """`deploy/systemd/install` in a bare root, then the unit's command with what the unit takes away from it."""
+    del image
+    root = folder / "roots" / "service"
+    install_service(root, folder)
+    verified = in_root(root, "systemd-analyze verify /etc/systemd/system/facepool*.service /etc/systemd/system/*.timer")
+    expect((verified.returncode, verified.stderr), (0, ""), "systemd-analyze verify")
+    score = (
+        in_root(root, "systemd-analyze security --offline=yes facepool.service")
+        .stdout.rpartition("facepool.service: ")[2]
+        .split()[0]
+    )
+    made = in_root(root, "facepool keys add Me --role admin")
+    expect(made.returncode, 0, f"facepool keys add ({made.stderr})")
+    number = root.joinpath("var/lib/facepool/pool.server.db").stat().st_uid
+    unit = read_unit(root / "etc/systemd/system/facepool.service")
+    rules = folder / "rules.json"
+    rules.write_text(json.dumps({"calls": sorted(calls_of(unit)), "families": families_of(unit)}))
+    environment = environment_of(unit)
+    serve = environment.pop("SERVE")
+    port, log = free_port(), folder / "service.log"
+    words = [*shlex.split(unit["ExecStart"][0].replace("$SERVE", serve)), "--port", str(port)]
+    service = Image(root, {"PATH": "/usr/bin:/bin", **environment}, f"{number}:{number}", "/var/lib/facepool")
+    service.entrypoint = ["/usr/bin/python3", "/run/confine.py", "/run/rules.json"]
+    read = {"/run/confine.py": ROOT / "tools" / "confine.py", "/run/rules.json": rules}
+    run = Run(service, words, {"/var/lib/facepool": root / "var/lib/facepool"}, read)
+    picture = {"ada.jpg": portrait(folder)}
+    with run.running(port, log, made.stdout.split()[0]) as container:
+        expect(container.ask("/v1/persons/Ada/samples", files=picture)[0], 200, "enrolling")
+        expect(named(container.ask("/v1/recognize", files=picture)[1]), ["Ada"], "recognizing")
+        backup = in_root(root, f"runuser -u facepool -- sh -c {shlex.quote(backup_command(root))}")
+        expect(backup.returncode, 0, f"backup ({backup.stderr})")
+        code, took, load = term_under_load(container, portrait(folder))
+    listed = in_root(root, "facepool people list --pool /var/backups/facepool/pool-*.db")
+    expect("Ada" in listed.stdout, True, f"the backup ({listed.stdout}{listed.stderr})")  # noqa: FBT003 -- what is seen
+    told = f"exposure level {score} of 10; enrolled, recognized, backed up"
+    return f"{told}; TERM under load: exit code {code} after {took:.1f} s, {load}"
+
+
+def install_service(root: Path, folder: Path) -> None:
+    """What docs/install.md says, in a copy of the bare root."""
+    if (root / "var/lib/facepool/models").exists():
+        return
+    shutil.rmtree(root, ignore_errors=True)
+    subprocess.run(["cp", "--archive", folder / "base", root], check=True)
+    pip, lent = pips_settings(folder)
+    (root / "src").mkdir()
+    tree = subprocess.run(["git", "-C", ROOT, "archive", "HEAD"], check=True, capture_output=True)
+    subprocess.run(["tar", "--extract", "--directory", root / "src"], check=True, input=tree.stdout)
+    with mounted(root, {**lent, "/etc/pip.conf": pip}):
+        for line in (
+            "apt-get update && apt-get install --yes --no-install-recommends python3-venv systemd python3-seccomp",
+            "sh /src/deploy/systemd/install",
+        ):
+            done = in_root(root, line, mount=False)
+            expect(done.returncode, 0, f"{line} ({done.stdout[-500:]}{done.stderr[-500:]})")
+        os.chown(pip, (root / "var/lib/facepool").stat().st_uid, -1)  # its index may need a password
+        done = in_root(root, "facepool models pull", mount=False)
+        os.chown(pip, 0, 0)
+        expect(done.returncode, 0, f"facepool models pull ({done.stderr[-500:]})")
+
+
+def in_root(root: Path, line: str, *, mount: bool = True) -> "subprocess.CompletedProcess[str]":
+    """A line of a shell in a root, as its administrator."""
+    path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    command = [
+        "chroot",
+        str(root),
+        "env",
+        "-i",
+        path,
+        "DEBIAN_FRONTEND=noninteractive",
+        "LANG=C.UTF-8",
+        "sh",
+        "-c",
+        line,
+    ]
+    with mounted(root, {}) if mount else nullcontext():
+        return subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+
+
+def read_unit(path: Path) -> dict[str, list[str]]:
+    """The values of each name of a unit, in its order."""
+    found: dict[str, list[str]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        name, separator, value = line.partition("=")
+        if separator and not line.startswith("#"):
+            found.setdefault(name, []).append(value)
+    return found
+
+
+def calls_of(unit: dict[str, list[str]]) -> set[str]:
+    """The system calls that a unit leaves, as systemd reads its lines."""
+    left: set[str] = set()
+    for line in unit["SystemCallFilter"]:
+        calls = {call for word in line.removeprefix("~").split() for call in calls_in(word)}
+        left = left - calls if line.startswith("~") else left | calls | calls_in("@default")
+    return left
+
+
+@cache
+def calls_in(name: str) -> frozenset[str]:
+    """Those of a set of systemd, sets in it included."""
+    if not name.startswith("@"):
+        return frozenset({name})
+    told = subprocess.run(["systemd-analyze", "syscall-filter", name], capture_output=True, text=True, check=True)
+    words = [line.strip() for line in told.stdout.splitlines()[1:]]
+    return frozenset(call for word in words if word and not word.startswith("#") for call in calls_in(word))
+
+
+def families_of(unit: dict[str, list[str]]) -> list[int]:
+    """The numbers of the families of addresses that a unit leaves."""
+    return [int(getattr(socket, name)) for name in unit["RestrictAddressFamilies"][0].split()]
+
+
+def environment_of(unit: dict[str, list[str]]) -> dict[str, str]:
+    """The variables that a unit sets."""
+    words = [word for line in unit["Environment"] for word in shlex.split(line)]
+    return dict(word.replace("%S", "/var/lib").split("=", 1) for word in words)
+
+
+def backup_command(root: Path) -> str:
+    """What the unit of the backup runs."""
+    unit = read_unit(root / "etc/systemd/system/facepool-backup.service")
+    line = shlex.split(unit["ExecStart"][0].replace("$$", "$").replace("%%", "%"))[-1]
+    return f"cd /var/lib/facepool && export {shlex.join(f'{n}={v}' for n, v in environment_of(unit).items())} && {line}"
 
 
 CHECKS: list[Callable[[Image, Path], str]] = [
     the_image_has_what_it_needs_and_no_more,
     a_household_on_a_file,
+    models_that_are_mounted,
+    an_encrypted_pool_with_its_key_as_a_secret,
+    a_site_on_postgresql,
+    an_office_behind_its_proxy,
+    a_service_of_a_machine,
 ]
 
 if __name__ == "__main__":

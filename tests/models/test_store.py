@@ -174,7 +174,7 @@ def test_a_store_in_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> No
 
 def test_a_read_only_folder_is_told(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with permissions_apply(), pytest.raises(NotWritable):
+    with permissions_apply(), pytest.raises(NotWritable, match=r"is not in .*store, and cannot be put there"):
         ModelStore(tmp_path / "store", index=NO_INDEX).pull(entry())
 
 

@@ -19,7 +19,7 @@ from facepool.search.beside import Beside
 from facepool.search.known import known_of
 from facepool.types import Sample
 from facepool.web.services import Services
-from facepool.web.services.following import BehindInfo
+from facepool.web.services.following import BehindInfo, Follower
 from support.fake_analyzer import SPACE, FakeAnalyzer, view
 from support.fake_live_analyzer import Actor, FakeLiveAnalyzer
 from support.web_client import HERE, client_of, look, png
@@ -71,7 +71,7 @@ def test_ready_system_and_metrics_say_so(web: TestClient, picture: bytes, monkey
         (AWAY, {"templates": 0, "since": TOLD["since"], "reason": "index_away"}, 0.0, 1.0),
         (None, None, 0.0, 0.0),
     ):
-        monkeypatch.setattr(services_of(web).follower, "_tell_behind", lambda how=how: how)
+        monkeypatch.setattr(Follower, "behind", how)
         ready = web.get("/ready")
         assert (ready.status_code, ready.json()["behind"]) == (200, told)
         assert web.get("/v1/system").json()["behind"] == told

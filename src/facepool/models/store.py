@@ -185,10 +185,20 @@ class ModelStore:
                 self._install(entry)
         except StorageError as error:
             if not self._runs_unprepared(entry):
-                raise
+                raise self._no_place(entry, error) from error
             _log.info("%s runs as it was published, which is slower, for no other can be kept: %s", entry.name, error)
             return self._original(_files(entry)[0])
         return self._graph(entry)
+
+    def _no_place(self, entry: ModelEntry, error: StorageError) -> StorageError:
+        """What it means that nothing can be written: mostly that a container was given a folder with other models."""
+        if not isinstance(error, NotWritable):
+            return error
+        return NotWritable(
+            f"{entry.name} is not in {self.root}, and cannot be put there",
+            why=error.why,
+            fix=f"Fill the folder where it may be written: facepool models pull {entry.name} --models-dir FOLDER",
+        )
 
     def pull_asset(self, asset: Asset) -> Path:
         """The folder that holds an asset's files, fetched if need be. Errors as ``pull``."""

@@ -280,6 +280,8 @@ def follow(gallery: Gallery) -> None:
         known.current(gallery)
     if known.mirror is not None:
         Search(gallery).state()
+    if known.behind is not None and known.is_beside():
+        known.ask(gallery, known.look_beside)
 
 
 @contextmanager

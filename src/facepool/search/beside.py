@@ -53,7 +53,7 @@ _TAIL = """
 _COUNT = "SELECT count(*) FROM templates WHERE revision > ?"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Tail:
     """Templates of the gallery that the index may not have.
 
@@ -174,6 +174,16 @@ class Beside:
             threading.Thread(target=_wait, args=(ref(self),), name="facepool-index-away", daemon=True).start()
             return
         self.away = None
+
+    def look(self, db: Database) -> None:
+        """Note whether the index still is behind, for a process in which nobody may search for a while.
+
+        Args:
+            db: The gallery at one moment.
+        """
+        row = read_index(db, self._address.place)
+        if row is not None:
+            self.lists(db, row.dimension)
 
     def answers(self) -> bool:
         """Whether the index answers a search. One that was deleted may have been made anew: whoever uses it sees."""

@@ -105,6 +105,13 @@ class Known:
         """Whether the gallery is searched by an index beside it; while that is away, it is not."""
         return self.beside is not None and self.beside.away is None
 
+    def look_beside(self, gallery: Gallery) -> None:
+        """Note whether the index beside the gallery still is behind."""
+        beside = self.beside
+        if beside is not None:
+            with in_database(gallery).reading() as db:
+                beside.look(db)
+
     def release_stand_in(self) -> None:
         """Let go of what is in memory since the gallery had to be searched without its index."""
         if self.newest.index is not None:
