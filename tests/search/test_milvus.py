@@ -1,5 +1,6 @@
 """A collection of Milvus lists the templates nearest to a face; what goes wrong there is said in our words."""
 
+import socket
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -61,6 +62,7 @@ def test_a_number_is_there_once_and_may_be_removed_twice(index: MilvusIndex) -> 
     assert index.count() == 2
 
 
+@pytest.mark.parametrize("index", ["lite"], indirect=True)  # a server takes half a second for each look
 def test_numbers_come_rising_whatever_lies_between_them(index: MilvusIndex, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(milvus, "LONGEST_LIST", 8)
     numbers = np.array([3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 5_000, *range(6_000, 6_012), (1 << 62) + 1])
@@ -118,3 +120,12 @@ def test_a_login_that_is_refused_is_said_apart_from_a_server_that_is_away() -> N
         with pytest.raises(IndexUnreachable, match=r"does not accept the login[\s\S]*[Cc]heck the user") as raised:
             index.count()
         assert "s3cret" not in str(raised.value)
+
+
+def test_a_server_that_accepts_and_says_nothing_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pymilvus")
+    monkeypatch.setattr(milvus, "_SEARCH_S", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        index = MilvusIndex(index_address(f"milvus://127.0.0.1:{silent.getsockname()[1]}"), "facepool_test")
+        with pytest.raises(IndexUnreachable):
+            index.count()

@@ -53,7 +53,7 @@ _TAIL = """
 _COUNT = "SELECT count(*) FROM templates WHERE revision > ?"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Tail:
     """Templates of the gallery that the index may not have.
 

@@ -26,11 +26,12 @@ from facepool.errors import (
     PoolLocked,
     UnknownIndex,
 )
+from facepool.extras import require
 from facepool.gallery import Gallery
 from facepool.gallery.base import Report
 from facepool.gallery.columns import Numbers
 from facepool.gallery.database import Database
-from facepool.gallery.index_address import IndexAddress, check_can_have_index
+from facepool.gallery.index_address import IndexAddress, check_can_have_index, index_address
 from facepool.gallery.index_rows import (
     IndexRow,
     Pending,
@@ -48,7 +49,9 @@ from facepool.gallery.index_rows import (
     write_index,
 )
 from facepool.gallery.rows import read_space
+from facepool.gallery.schema import count_of
 from facepool.gallery.sql import SqlGallery
+from facepool.search.known import choose, known_of
 from facepool.types import Floats, counted
 
 _AT_ONCE = 8192
@@ -65,6 +68,9 @@ _FOLLOW_EVERY_S = 2.0
 _LOOK_EVERY_S = 0.5
 _NO_NUMBER = (1 << 63) - 1
 """Above any template's."""
+_PAUSES = 5
+"""So many times as long as it took to bring an index up to date, others may wait who store more and more."""
+_LONGEST_PAUSE_S = 60.0
 _AGAIN_S = 5.0
 """How long nobody asks an index again that was away: each change would wait for it anew."""
 
@@ -283,7 +289,7 @@ def status(gallery: Gallery, address: IndexAddress, *, open_engine: OpenEngine =
         rows = [row for row in read_indexes(db) if row.place == address.place]
         row = _searched(rows)
         nothing = IndexRow("", address.place, "whole", 0, "")
-        pending = pending_of(db, nothing if row is None else row)
+        pending, templates = pending_of(db, nothing if row is None else row), count_of(db, "templates")
     leaving = sum(one.state == "leaving" for one in rows)
     in_index, problem = (None, None) if row is None else _asked(address, row, open_engine)
     return IndexStatus(
@@ -291,7 +297,7 @@ def status(gallery: Gallery, address: IndexAddress, *, open_engine: OpenEngine =
         state="none" if row is None or row.state == "leaving" else row.state,
         revision=pending.revision,
         position=row.position if row and row.state == "whole" else 0,
-        templates=pending.templates,
+        templates=templates,
         in_index=in_index,
         to_put=pending.to_put,
         to_remove=pending.to_remove if row else 0,
@@ -563,22 +569,23 @@ class _Turn:
             if not engine.stamp():
                 engine.set_stamp(row.stamp)
             followed_at_s = time.monotonic()
+            with self._record.reading() as db:
+                total = count_of(db, "templates")
             while True:
                 with self._record.reading() as db:
                     numbers, vectors = vectors_after(db, row.filled, _AT_ONCE)
-                    pending = pending_of(db, row)
                 if not len(numbers):
                     break
                 engine.put(numbers, vectors)
                 row = replace(row, filled=int(numbers[-1]))
                 self._write(row)
                 self._put += len(numbers)
-                self._report(self._put, self._put + max(0, pending.to_put - len(numbers)))
+                self._report(min(self._put, total), total)
                 if time.monotonic() - followed_at_s > _FOLLOW_EVERY_S:  # who is erased meanwhile leaves both
                     serving = None if serving is None else self._follow(serving)
                     row = self._follow(row)
                     followed_at_s = time.monotonic()
-            if pending.templates > _WORTH_BUILDING:
+            if total > _WORTH_BUILDING:
                 engine.finish()
         row = replace(self._follow(row), state="whole", filled=0)
         before = [] if serving is None else [replace(serving, state="leaving")]
@@ -670,7 +677,8 @@ class Follower:
     """Brings an index up to date after each change that a gallery of this process makes.
 
     A change never fails because of it: what the index does not have yet is remembered by the pool, said by `words`, and
-    done by the next change, by a server, or by ``facepool index sync``.
+    done by the next change, by a server, or by ``facepool index sync``. Of many changes that come one after the other,
+    not each is waited for, but for erasures; `catch_up` at the end.
 
     Args:
         gallery: Whose changes; used in its thread.
@@ -678,26 +686,33 @@ class Follower:
         open_engine: Gives its collections.
 
     Attributes:
-        problem: Why the index does not have the last change; None: it has.
+        problem: Why the index could not be brought up to date when that was last tried; None: it was.
+        is_waiting: Whether there were changes since.
     """
 
     def __init__(self, gallery: SqlGallery, address: IndexAddress, open_engine: OpenEngine = milvus) -> None:
         self._gallery = gallery
         self._address = address
         self._open = open_engine
-        self._away_at_s: float | None = None
+        self._not_before_s = 0.0
+        self.is_waiting = False
         self.problem: FacepoolError | None = None
         gallery.after_change = self.changed
 
     def changed(self) -> None:
-        """Do what a change has left to be done, unless the index was away a moment ago."""
-        if self._away_at_s is not None and time.monotonic() - self._away_at_s < _AGAIN_S:
-            return
-        self.catch_up()
+        """Do what a change has left to be done, unless the index was asked, or away, a moment ago."""
+        self.is_waiting = True
+        began_at_s = time.monotonic()
+        if began_at_s >= self._not_before_s or (self.problem is None and self._owes()):
+            self.catch_up()
+            took_s = time.monotonic() - began_at_s
+            pause_s = _AGAIN_S if self.problem is not None else min(_PAUSES * took_s, _LONGEST_PAUSE_S)
+            self._not_before_s = time.monotonic() + pause_s
 
     def catch_up(self) -> None:
         """Do what is left to be done, as far as that can be; `problem` says why not."""
         ends_at_s = time.monotonic() + _PATIENCE_S
+        self.is_waiting = False
         while True:
             try:
                 sync(self._gallery, self._address, open_engine=self._open, patience_s=_LOOK_EVERY_S)
@@ -708,10 +723,17 @@ class Follower:
                 if not self._is_behind():
                     self.problem = None
             except FacepoolError as error:
-                self.problem, self._away_at_s = error, time.monotonic()
+                self.problem = error
             else:
-                self.problem = self._away_at_s = None
+                self.problem = None
             return
+
+    def _owes(self) -> bool:
+        """Whether somebody was erased whom the index may have."""
+        try:
+            return self._address.place in still_there(self._gallery)
+        except FacepoolError:  # the pool is away, and says so to whoever asks it next
+            return False
 
     def _is_behind(self) -> bool:
         with suppress(FacepoolError), self._gallery.reading() as db:
@@ -731,3 +753,29 @@ class Follower:
             f"The index {self._address} does not have the last change yet: {why}.{erased} The next change, a server of "
             "facepool, or facepool index sync makes up for it."
         )
+
+
+def use_index(gallery: Gallery, address: str | IndexAddress) -> Follower:
+    """Search a pool by an index, and have the index follow what this program changes with the same `gallery`.
+
+    The index is made where there is none, which takes as long as it takes; whoever finds it away is not kept waiting:
+    the pool is searched without it then.
+
+    Args:
+        gallery: The pool.
+        address: ``milvus://host:19530``, ``milvus+tls://user:password@host/database`` or ``milvus+lite:index.db``.
+
+    Returns:
+        What says whether the index has the last change: its ``words``; ``catch_up`` after many changes.
+
+    Raises:
+        ConfigError: The address cannot be read, or a pool of that kind can have no index.
+        ExtraMissing: ``facepool[milvus]`` is not installed.
+    """
+    place = index_address(address)
+    record = record_of(gallery)
+    require("milvus")
+    choose(gallery, replace(known_of(gallery).choice, index=place))
+    follower = Follower(record, place)
+    follower.catch_up()
+    return follower

@@ -66,9 +66,12 @@ def describe(gallery: SqlGallery) -> str:
 
 
 def is_wanted(gallery: Gallery) -> bool:
-    """Whether a gallery is searched in its database, and is large enough for an index that it does not have."""
+    """Whether a gallery is searched in its database, and is large enough for an index that it does not have.
+
+    Not one that has an index beside it, and is searched in its database while that is away.
+    """
     known = known_of(gallery)
-    if not known.is_in_database(gallery) or known.choice.exact:
+    if known.beside is not None or not known.is_in_database(gallery) or known.choice.exact:
         return False
     with in_database(gallery).reading() as db:
         (templates,) = db.execute("SELECT count(*) FROM templates").fetchone()

@@ -146,7 +146,7 @@ class _Fetched:
         return self._index
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class _Face:
     """A face while it is searched for.
 

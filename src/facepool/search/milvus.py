@@ -8,6 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
+from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,7 +27,7 @@ Answer = TypeVar("Answer")
 
 LINKS, BUILD_LINKS = 24, 128
 """``M`` and ``efConstruction`` of the server's HNSW; ``benchmarks/scaling.py`` has what others find and take."""
-IN_VIEW = 256
+IN_VIEW = 512
 """``ef``: templates that a search of the server's index keeps in view, at least."""
 LONGEST_LIST = 16_384
 """Templates that a server lists for one view, at most."""
@@ -233,13 +234,17 @@ class MilvusIndex:
 
     def _is_built(self, client: "MilvusClient") -> bool:
         """Whether all that is stored is in what was built, and loaded: some seconds lie between the two."""
-        names = client.list_indexes(self._name)
-        if any(int(client.describe_index(self._name, name).get("pending_index_rows") or 0) for name in names):
+        if any(int(index.get("pending_index_rows") or 0) for index in self._indexes(client)):
             return False
         stored = client.list_persistent_segments(self._name, timeout=_CHANGE_S)
         loaded = client.list_loaded_segments(self._name, timeout=_CHANGE_S)
         wanted = {segment.segment_id for segment in stored if segment.num_rows >= _SMALLEST_BUILT}
         return wanted <= {segment.segment_id for segment in loaded if segment.index_name}
+
+    def _indexes(self, client: "MilvusClient") -> list[dict[str, Any]]:
+        """What the server says of the indexes that it has built, or builds."""
+        names = client.list_indexes(self._name, timeout=_CHANGE_S)
+        return [client.describe_index(self._name, name, timeout=_CHANGE_S) for name in names]
 
     def _put(self, rows: list[dict[str, Any]], client: "MilvusClient") -> None:
         client.upsert(self._name, rows, timeout=_CHANGE_S)
@@ -278,15 +283,14 @@ class MilvusIndex:
         client.create_collection(self._name, schema=schema, consistency_level="Bounded", timeout=_MAKING_S)
 
     def _make_searchable(self, client: "MilvusClient") -> None:
-        names = client.list_indexes(self._name)
-        metrics = {str(client.describe_index(self._name, name).get("metric_type")) for name in names}
-        if metrics - {"IP"}:
+        built = self._indexes(client)
+        if any(index.get("metric_type") != "IP" for index in built):
             raise self._unusable("it compares vectors in another way than facepool")
-        if not names:
-            built = client.prepare_index_params()
+        if not built:
+            order = client.prepare_index_params()
             parameters = {"M": LINKS, "efConstruction": BUILD_LINKS}
-            built.add_index(_VECTOR, index_type="HNSW", metric_type="IP", params=parameters)
-            client.create_index(self._name, built, timeout=_MAKING_S)
+            order.add_index(_VECTOR, index_type="HNSW", metric_type="IP", params=parameters)
+            client.create_index(self._name, order, timeout=_MAKING_S)
         client.load_collection(self._name, timeout=_MAKING_S)
 
     def _check(self, dimension: int) -> None:
@@ -332,6 +336,8 @@ class MilvusIndex:
 
     def _meaning(self, code: object, message: str) -> PoolError:
         """What an answer means that is an error."""
+        if isinstance(code, Enum) and code.name in _CALLS:  # a call that was repeated, until its time was over
+            return self._unreachable(*_CALLS[code.name])
         words = message.lower()
         if any(word in words for word in _REFUSED):
             return self._unreachable("its server does not accept the login", _LOGIN)
