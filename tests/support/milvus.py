@@ -59,12 +59,13 @@ initial-cluster: default=http://127.0.0.1:{peer}
 _UNDERTAKER = """
 import os, pathlib, shutil, signal, sys
 sys.stdin.read()
-folder = pathlib.Path(sys.argv[1])
+folder, is_own = pathlib.Path(sys.argv[1]), sys.argv[2:]
 try:
     os.kill(int((folder / "pid").read_text()), signal.SIGKILL)
 except (OSError, ValueError):
     pass
-shutil.rmtree(folder, ignore_errors=True)
+if is_own:
+    shutil.rmtree(folder, ignore_errors=True)
 """
 
 
@@ -91,14 +92,14 @@ class MilvusServer:
     def __init__(self, folder: Path | None = None, *, login: bool = True) -> None:
         if why := missing():
             pytest.skip(why)
-        self._is_own = folder is None
+        is_own = folder is None
         self.folder = Path(tempfile.mkdtemp(prefix="facepool-milvus-")) if folder is None else folder
         self._login = login
         self._ports = {name: free_port() for name in _PORTS}
         self._peers, self._health = free_port(), free_port()
         self.port = self._ports["proxy_port"]
         self._process: subprocess.Popen[bytes] | None = None
-        command = [sys.executable, "-c", _UNDERTAKER if self._is_own else "", str(self.folder)]
+        command = [sys.executable, "-c", _UNDERTAKER, str(self.folder), *(["own"] if is_own else [])]
         self._undertaker = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
         atexit.register(self.close)
         self._configure()
