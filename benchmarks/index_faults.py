@@ -361,7 +361,7 @@ def played(name: str, furnished: Furnished, folder: Path) -> Result:
         disk.mkdir()
         if name == "disk-full":
             stack.enter_context(_mounted(disk))
-        milvus = MilvusServer(disk)
+        milvus = MilvusServer(disk, forgotten_s=30 if name == "frozen" else 5)
         stack.callback(milvus.close)
         wire = Wire(milvus.port)
         stack.callback(wire.close)

@@ -35,8 +35,6 @@ USER, PASSWORD = "root", "Milvus"
 LOGIN = f"{USER}:{PASSWORD}"
 _PATIENCE_S = 120.0
 _POLL_S = 0.1
-# Started again after it was killed, it searches no collection before it has forgotten what it was: 30 s, if let be.
-_FORGOTTEN_S = 5
 _PORTS = (
     "etcd_port",
     "root_coord_port",
@@ -84,17 +82,21 @@ class MilvusServer:
     Args:
         folder: Of its files, which stay when it is closed; None: one of its own, which goes.
         login: Whether it lets in nobody but those who say `LOGIN`.
+        forgotten_s: After how long it forgets one who does not answer any more, itself as it was before it was killed
+            among them: until then, started again, it searches nothing. Frozen for longer, it is of no use until it is
+            started again. Servers ship with 30.
 
     Attributes:
         port: Of clients; the same after each start.
     """
 
-    def __init__(self, folder: Path | None = None, *, login: bool = True) -> None:
+    def __init__(self, folder: Path | None = None, *, login: bool = True, forgotten_s: int = 5) -> None:
         if why := missing():
             pytest.skip(why)
         is_own = folder is None
         self.folder = Path(tempfile.mkdtemp(prefix="facepool-milvus-")) if folder is None else folder
         self._login = login
+        self._forgotten_s = forgotten_s
         self._ports = {name: free_port() for name in _PORTS}
         self._peers, self._health = free_port(), free_port()
         self.port = self._ports["proxy_port"]
@@ -193,7 +195,7 @@ class MilvusServer:
         config = MilvusServerConfig()
         config.update(data_dir=str(self.folder), **self._ports)
         config.set("authorization_enabled", self._login)
-        config.set("common.session.ttl", _FORGOTTEN_S)
+        config.set("common.session.ttl", self._forgotten_s)
         config.set("log.level", "warn")
         config.resolve()
         etcd = _ETCD.format(client=self._ports["etcd_port"], peer=self._peers)
