@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import warnings
+from pathlib import Path
 from typing import TextIO
 
 from facepool.cli.main import COMMANDS
@@ -67,7 +68,7 @@ def become(program: str, arguments: list[str], folder: str, environment: dict[st
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    sys.path[0] = os.path.dirname(program) or folder
+    sys.path[0] = str(Path(program).parent) if program else folder
     sys.argv = [program or "facepool", *arguments]
     sys.stdout, sys.stderr = _output(1, "strict"), _output(2, "backslashreplace")
 
