@@ -18,6 +18,7 @@ from .recognize.events import Event, LiveView
 from .recognize.live import LiveOptions, LiveRecognizer, LiveSession
 from .recognize.pictures import RecognizedFaces, RecognizeOptions, Recognizer
 from .recognize.verify import LiveVerification, LiveVerifier, Verification, verify
+from .search.follower import use_index
 from .thresholds import ThresholdPolicy
 from .types import Consent, Decision, Detections, Frame
 
@@ -67,5 +68,6 @@ __all__ = [
     "register",
     "undo",
     "undoable",
+    "use_index",
     "verify",
 ]

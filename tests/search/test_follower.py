@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facepool.errors import IndexUnreachable, IndexUnusable, PoolLocked, UnknownIndex
+from facepool.errors import ConfigError, IndexUnreachable, IndexUnusable, PoolLocked, UnknownIndex
 from facepool.gallery import Pool, SqlGallery, SqliteGallery, open_pool
 from facepool.gallery.backup import back_up, opened_backup, restore
 from facepool.gallery.index_rows import read_index, read_indexes
-from facepool.search import follower
-from facepool.search.follower import Follower, Synced, rebuild, remove, status, still_there, sync
+from facepool.search import Search, follower
+from facepool.search.follower import Follower, Synced, rebuild, remove, status, still_there, sync, use_index
 from support.index_double import ADDRESS, IndexServer
 from support.pools import BACKENDS, opened, samples, space, unit, units
 
@@ -256,6 +256,19 @@ def test_a_copy_of_a_pool_does_not_change_the_index_of_the_other(tmp_path: Path,
         check_same(copied, server)
 
 
+def test_a_server_that_forgot_what_it_had_acknowledged_gets_it_again(pool: Pool, server: IndexServer) -> None:
+    sync(pool, ADDRESS, open_engine=server)
+    before, vectors = server.only.stamp, dict(server.only.vectors)
+    pool.remove_template(pool.templates("Ada")[0].id)
+    pool.register("Cy", samples(6), space())
+    sync(pool, ADDRESS, open_engine=server)
+    server.only.stamp, server.only.vectors = before, vectors
+    assert isinstance(status(pool, ADDRESS, open_engine=server).problem, IndexUnusable)
+    healed = sync(pool, ADDRESS, open_engine=server)
+    assert (healed.put, healed.removed) == (1, 1)
+    check_same(pool, server)
+
+
 def test_an_index_is_removed_with_its_vectors(pool: Pool, server: IndexServer) -> None:
     with pytest.raises(UnknownIndex):
         remove(pool, ADDRESS, open_engine=server)
@@ -280,6 +293,38 @@ def test_one_process_at_a_time_brings_it_up_to_date(pool: Pool, tmp_path: Path, 
     assert sync(pool, ADDRESS, open_engine=server).made
 
 
+def test_of_many_changes_not_each_is_waited_for_but_each_erasure(
+    pool: Pool, server: IndexServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(pool, SqlGallery)
+    monkeypatch.setattr(follower, "_PAUSES", 1e9)
+    sync(pool, ADDRESS, open_engine=server)
+    following = Follower(pool, ADDRESS, server)
+    pool.register("Cy", samples(6), space())
+    assert (len(server.numbers), following.is_waiting) == (6, False)
+    pool.register("Cy", samples(7), space())
+    pool.register("Cy", samples(8), space())
+    assert (len(server.numbers), following.is_waiting) == (6, True)
+    pool.remove("Ada")
+    check_same(pool, server)
+    pool.register("Cy", samples(9), space())
+    following.catch_up()
+    check_same(pool, server)
+    assert not following.is_waiting
+
+
+def test_a_program_names_an_index(tmp_path: Path, server: IndexServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facepool.search.milvus.MilvusIndex", server)
+    with opened(tmp_path, "pool.db") as pool:
+        pool.register("Ada", samples(1), space())
+        assert use_index(pool, "milvus://index.example").words == ""
+        pool.register("Bo", samples(2), space())
+        assert len(server.numbers) == 2
+        assert Search(pool).nearest(unit(2)[None], 1).candidates[0][0].person == "Bo"
+    with opened(tmp_path, "model_faces.npy") as pair, pytest.raises(ConfigError):
+        use_index(pair, ADDRESS)
+
+
 def test_changes_of_a_program_are_followed_at_once_and_never_fail(pool: Pool, server: IndexServer) -> None:
     assert isinstance(pool, SqlGallery)
     following = Follower(pool, ADDRESS, server)
@@ -291,6 +336,7 @@ def test_changes_of_a_program_are_followed_at_once_and_never_fail(pool: Pool, se
     assert isinstance(following.problem, IndexUnreachable)
     assert f"{erased} templates that left the pool may still be in it" in following.words
     asked = len(server.asked)
+    pool.register("Di", samples(9), space())
     pool.remove("Bo")
     assert len(server.asked) == asked  # nobody waits twice for a server that is away
     server.away = False

@@ -81,6 +81,13 @@ class Commands:
             return self.python("-m", "facepool", *words, env=env)
         return Outcome(*warm.run(list(map(str, words)), self.folder, environment, _PATIENCE_S))
 
+    def original(self, program: Path, *words: str | Path) -> Outcome:
+        """``python PROGRAM WORDS``: one of the original project's commands."""
+        warm = warm_commands()
+        if warm is None or not warm.can_run(self.env):
+            return self.python(program, *words)
+        return Outcome(*warm.run(list(map(str, words)), self.folder, self.env, _PATIENCE_S, program))
+
     def python(
         self, *words: str | Path, env: Mapping[str, str] | None = None, preexec: Callable[[], None] | None = None
     ) -> Outcome:

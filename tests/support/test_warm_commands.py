@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from support.commands import Commands
+from support.paths import ROOT
 from support.warm_commands import WarmCommands, warm_commands
 
 
@@ -29,6 +30,11 @@ def commands(tmp_path: Path) -> Commands:
 def test_a_command_says_and_ends_as_it_does_alone(commands: Commands, warm: WarmCommands, words: list[str]) -> None:
     assert warm.can_run(commands.env)
     assert commands(*words) == commands.python("-m", "facepool", *words)
+
+
+def test_the_original_commands_do_so_too(commands: Commands) -> None:
+    program = ROOT / "register.py"
+    assert commands.original(program, "--help") == commands.python(program, "--help")
 
 
 def test_one_leaves_nothing_to_the_next(commands: Commands) -> None:

@@ -49,10 +49,20 @@ class WarmCommands:
         )
 
     def run(
-        self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str], timeout_s: float
+        self,
+        arguments: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        timeout_s: float,
+        program: Path | None = None,
     ) -> tuple[int, str, str]:
-        """``facepool ARGUMENTS``: its exit code, and what it says on both outputs."""
-        order = {"arguments": list(arguments), "folder": str(folder), "environment": dict(environment)}
+        """``facepool ARGUMENTS`` or ``python PROGRAM ARGUMENTS``: its exit code, and what it says on both outputs."""
+        order = {
+            "program": str(program or ""),
+            "arguments": list(arguments),
+            "folder": str(folder),
+            "environment": dict(environment),
+        }
         message = json.dumps(order).encode()
         assert len(message) < MOST_BYTES
         reading, writing = os.pipe()

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import warnings
+from pathlib import Path
 from typing import TextIO
 
 from facepool.cli.main import COMMANDS
@@ -62,13 +63,13 @@ def _bury() -> None:
         return
 
 
-def become(arguments: list[str], folder: str, environment: dict[str, str]) -> None:
-    """Be as ``python -m facepool`` is at its beginning."""
+def become(program: str, arguments: list[str], folder: str, environment: dict[str, str]) -> None:
+    """Be as ``python -m facepool`` is at its beginning, or ``python PROGRAM``."""
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    sys.path[0] = folder
-    sys.argv = ["facepool", *arguments]
+    sys.path[0] = str(Path(program).parent) if program else folder
+    sys.argv = [program or "facepool", *arguments]
     sys.stdout, sys.stderr = _output(1, "strict"), _output(2, "backslashreplace")
 
 
@@ -92,4 +93,7 @@ if __name__ == "__main__":
     gc.freeze()  # what is imported is not looked through again by each copy
     order = next_order(socket.socket(fileno=int(sys.argv[1])))
     become(**order)  # type: ignore[arg-type]
-    runpy.run_module("facepool", run_name="__main__", alter_sys=True)
+    if program := str(order["program"]):
+        runpy.run_path(program, run_name="__main__")
+    else:
+        runpy.run_module("facepool", run_name="__main__", alter_sys=True)

@@ -17,7 +17,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
@@ -28,7 +28,7 @@ from facepool.bulk.worker import RESULTS, Part, Task, Worker, part_of
 from facepool.errors import ClusterFailed, ClusterUnreachable, ConfigError, FacepoolError
 from facepool.extras import require
 from facepool.faces.analyze import Analyzer
-from facepool.types import EmbeddingSpace
+from facepool.types import EmbeddingSpace, counted
 
 LOCAL = "local"
 """The address for workers on this machine alone, which are started and ended with the job."""
@@ -43,6 +43,7 @@ _AT_IMPORT = {
     # Ray prints what happens on other machines into the output of this process, into which results go.
     "RAY_DEDUP_LOGS_SKIP_REGEX": "^",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
 }
 
 
@@ -85,6 +86,11 @@ class RayAnalysis:
         """Of the vectors."""
         return self._job.space
 
+    @property
+    def runs_on(self) -> str:
+        """As ``PictureAnalysis.runs_on``."""
+        return f"Ray, {counted(self.workers, 'worker')}"
+
     def analyze(self, paths: Sequence[Path], known: Collection[str] = frozenset()) -> Iterator[PictureFaces]:
         """As ``PictureAnalysis.analyze``.
 
@@ -96,17 +102,19 @@ class RayAnalysis:
         if not paths:
             return
         length = self._part_of(len(paths))
-        parts = [part_of(paths[start : start + length]) for start in range(0, len(paths), length)]
-        left = iter(paths)
+        files = [path.absolute() for path in paths]  # what a worker's folder is, nobody knows
+        parts = [part_of(files[start : start + length]) for start in range(0, len(files), length)]
+        left = iter(zip(paths, files, strict=True))
         with _explained(self._job.address):
-            for data in self._results(parts, _folder_of(paths), known):
+            for data in self._results(parts, _folder_of(files), known):
                 results = pickle.loads(data)  # noqa: S301 -- of our own workers; who can write there runs code anyway
                 if isinstance(results, FacepoolError):
                     raise results
                 for picture in results:
-                    if picture.path != next(left):
+                    path, file = next(left)
+                    if picture.path != file:
                         raise ClusterFailed("Ray has mixed up the order of pictures", fix="Report this, please")
-                    yield picture
+                    yield replace(picture, path=path)
 
     def _part_of(self, pictures: int) -> int:
         return max(1, min(_MOST_PICTURES, pictures // (self.workers * _PARTS_EACH)))
@@ -166,7 +174,7 @@ def _connect(ray: ModuleType, address: str, stack: ExitStack) -> None:
         options = {"_temp_dir": folder, "include_dashboard": False}
     elif address != _THIS_MACHINES:
         _check_answers(address)
-    with _variables({"RAY_USAGE_STATS_ENABLED": "0"}), _own_end():
+    with _variables(_AT_IMPORT | {"RAY_USAGE_STATS_ENABLED": "0"}), _own_end():
         try:
             ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
         except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
@@ -252,4 +260,4 @@ def _explained(address: str) -> Iterator[None]:
 
 def _folder_of(paths: Sequence[Path]) -> Path:
     """The folder that all pictures are in, as every machine has to see it."""
-    return Path(os.path.commonpath([path.absolute().parent for path in paths]))
+    return Path(os.path.commonpath([path.parent for path in paths]))

@@ -25,6 +25,11 @@ class LocalAnalysis:
         """Of the vectors."""
         return self._analyzer.space
 
+    @property
+    def runs_on(self) -> str:
+        """As ``PictureAnalysis.runs_on``."""
+        return self._analyzer.runs_on
+
     def analyze(self, paths: Sequence[Path], known: Collection[str] = frozenset()) -> Iterator[PictureFaces]:
         """As ``PictureAnalysis.analyze``; nothing is read before it is asked for."""
         return look_at(paths, self._analyzer, known, aligned=self._aligned)

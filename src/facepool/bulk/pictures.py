@@ -48,6 +48,10 @@ class PictureAnalysis(Protocol):
     def space(self) -> EmbeddingSpace:
         """Of the vectors."""
 
+    @property
+    def runs_on(self) -> str:
+        """What the networks run on, for people."""
+
     def analyze(self, paths: Sequence[Path], known: Collection[str] = frozenset()) -> Iterator[PictureFaces]:
         """Look at some files.
 

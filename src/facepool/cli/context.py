@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 from facepool import extras
 from facepool.bulk import LocalAnalysis, PictureAnalysis, RayJob, open_ray
 from facepool.capture import mask_credentials
-from facepool.cli.ui.console import Console, counted
+from facepool.cli.ui.console import Console
 from facepool.config import ENVIRONMENT_PREFIX, Settings, default_config, is_in_environment, load_settings
 from facepool.faces.analyze import Analyzer
 from facepool.faces.load import AnalyzerRecipe, ModelChoice, load_analyzer
@@ -173,7 +173,7 @@ class CommandContext:
         on_gpu = settings.device not in ("auto", "cpu")
         job = RayJob(settings.ray, recipe, self.analyzer.space, cpus=threads, gpus=int(on_gpu), aligned=aligned)
         with open_ray(job) as analysis:
-            self.console.note(f"Running on Ray: {counted(analysis.workers, 'worker')}")
+            self.console.note(f"Running on {analysis.runs_on}")
             yield analysis
 
     @cached_property
@@ -323,7 +323,7 @@ class CommandContext:
         yield
         if pool.changes_made == before:
             return
-        if follower is not None and follower.problem is not None:
+        if follower is not None and (follower.problem is not None or follower.is_waiting):
             follower.catch_up()
         if follower is not None and follower.words:
             self.console.note(follower.words)

@@ -37,8 +37,8 @@ class IndexRow:
         space: Id of the embedding space of its vectors; empty: the pool did not say.
         position: The revision of the pool up to which it has everything, and nothing that was gone then.
         filled: While it is filled: the number of the last template that was put there.
-        stamp: What the collection itself says, too, when nobody else has changed it: new each time, and while a new one
-            is given the old and the new one with a space in between.
+        stamp: The last of these words the collection itself has, too, when nobody else has changed it; it gets a new
+            one each time. Those before are what it had earlier.
         at: When the position was written, ISO 8601 in UTC with seconds.
         failure: Code of what went wrong when it was last to be brought up to date; empty: nothing.
         failed_since: Since when it goes wrong, as ``at``; empty: it does not.
@@ -106,15 +106,13 @@ class Pending:
 
     Attributes:
         revision: Of the pool.
-        templates: How many the pool has.
-        to_put: How many of them the index does not have, or not as they are now.
+        to_put: How many of its templates the index does not have, or not as they are now.
         to_remove: How many the pool has no more, and the index may have.
         replaced: Whether nothing is left of what there was at the index's position, as after a restored backup: then
             nothing says what is gone but a comparison.
     """
 
     revision: int
-    templates: int
     to_put: int
     to_remove: int
     replaced: bool
@@ -125,15 +123,15 @@ class Pending:
 
 
 def pending_of(db: Database, row: IndexRow) -> Pending:
-    """What an index does not have yet, at one moment."""
+    """What an index does not have yet, at one moment; as quick as that is little."""
     revision = revision_of(db)
-    templates, oldest = db.execute("SELECT count(*), coalesce(min(revision), 0) FROM templates").fetchone()
+    (oldest,) = db.execute("SELECT min(revision) FROM templates").fetchone()
     is_new = "revision > ?" if row.state == "whole" else "(revision > ? OR id > ?)"
     since = (row.position,) if row.state == "whole" else (row.position, row.filled)
     (to_put,) = db.execute(f"SELECT count(*) FROM templates WHERE {is_new}", since).fetchone()  # noqa: S608 -- ours
     (to_remove,) = db.execute("SELECT count(*) FROM removed_templates WHERE revision > ?", since[:1]).fetchone()
-    replaced = revision > row.position and (oldest > row.position or not templates)
-    return Pending(revision, int(templates), int(to_put), int(to_remove), replaced)
+    replaced = revision > row.position and (oldest is None or oldest > row.position)
+    return Pending(revision, int(to_put), int(to_remove), replaced)
 
 
 def revision_of(db: Database) -> int:

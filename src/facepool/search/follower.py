@@ -26,11 +26,12 @@ from facepool.errors import (
     PoolLocked,
     UnknownIndex,
 )
+from facepool.extras import require
 from facepool.gallery import Gallery
 from facepool.gallery.base import Report
 from facepool.gallery.columns import Numbers
 from facepool.gallery.database import Database
-from facepool.gallery.index_address import IndexAddress, check_can_have_index
+from facepool.gallery.index_address import IndexAddress, check_can_have_index, index_address
 from facepool.gallery.index_rows import (
     IndexRow,
     Pending,
@@ -48,7 +49,9 @@ from facepool.gallery.index_rows import (
     write_index,
 )
 from facepool.gallery.rows import read_space
+from facepool.gallery.schema import count_of
 from facepool.gallery.sql import SqlGallery
+from facepool.search.known import choose, known_of
 from facepool.types import Floats, counted
 
 _AT_ONCE = 8192
@@ -63,8 +66,12 @@ _ROUNDS = 5
 _FOLLOW_EVERY_S = 2.0
 """While an index is filled, how often others' changes are looked at."""
 _LOOK_EVERY_S = 0.5
+_STAMP_LETTERS, _STAMPS_KEPT = 16, 40
 _NO_NUMBER = (1 << 63) - 1
 """Above any template's."""
+_PAUSES = 5
+"""So many times as long as it took to bring an index up to date, others may wait who store more and more."""
+_LONGEST_PAUSE_S = 60.0
 _AGAIN_S = 5.0
 """How long nobody asks an index again that was away: each change would wait for it anew."""
 
@@ -283,7 +290,7 @@ def status(gallery: Gallery, address: IndexAddress, *, open_engine: OpenEngine =
         rows = [row for row in read_indexes(db) if row.place == address.place]
         row = _searched(rows)
         nothing = IndexRow("", address.place, "whole", 0, "")
-        pending = pending_of(db, nothing if row is None else row)
+        pending, templates = pending_of(db, nothing if row is None else row), count_of(db, "templates")
     leaving = sum(one.state == "leaving" for one in rows)
     in_index, problem = (None, None) if row is None else _asked(address, row, open_engine)
     return IndexStatus(
@@ -291,7 +298,7 @@ def status(gallery: Gallery, address: IndexAddress, *, open_engine: OpenEngine =
         state="none" if row is None or row.state == "leaving" else row.state,
         revision=pending.revision,
         position=row.position if row and row.state == "whole" else 0,
-        templates=pending.templates,
+        templates=templates,
         in_index=in_index,
         to_put=pending.to_put,
         to_remove=pending.to_remove if row else 0,
@@ -370,14 +377,18 @@ def _asked(address: IndexAddress, row: IndexRow, open_engine: OpenEngine) -> tup
         with closing(open_engine(address, row.collection)) as engine:
             if not engine.exists():
                 return None, None if row.state == "filling" else _is_gone(address)
-            problem = None if _is_ours(row, engine.stamp()) else _is_anothers(address)
+            stamp = engine.stamp()
+            problem = None if _is_ours(row, stamp) else _is_anothers(address)
+            if problem is None and row.state == "whole" and stamp != row.stamp.split()[-1]:
+                problem = _was_put_back(address)
             return engine.count(), problem
     except (IndexUnreachable, IndexUnusable) as error:
         return None, error
 
 
 def _is_ours(row: IndexRow, stamp: str) -> bool:
-    return stamp in row.stamp.split() or (not stamp and row.state == "filling")
+    """Whether a collection is as this pool has left it, or was once: a server that was killed may forget the last."""
+    return not stamp or stamp in row.stamp.split()
 
 
 def _is_gone(address: IndexAddress) -> IndexUnusable:
@@ -385,6 +396,14 @@ def _is_gone(address: IndexAddress) -> IndexUnusable:
         f"The index {address} cannot be used",
         why="its collection is not there any more",
         fix="Have it made anew: facepool index sync",
+    )
+
+
+def _was_put_back(address: IndexAddress) -> IndexUnusable:
+    return IndexUnusable(
+        f"The index {address} may lack something",
+        why="it is as this pool had left it earlier: its server was killed, or put back to an earlier state",
+        fix="Have both sides compared: facepool index sync",
     )
 
 
@@ -407,6 +426,7 @@ class _Turn:
         self._report = report
         self._put = self._removed = self._position = 0
         self._left: list[str] = []
+        self._put_back: set[str] = set()
 
     def sync(self, *, thoroughly: bool) -> Synced:
         """What `sync` promises."""
@@ -414,7 +434,7 @@ class _Turn:
             self._drop_leaving()
             serving, coming = self._serving()
             if serving is not None:
-                serving = self._follow(serving, thoroughly=thoroughly)
+                serving = self._follow(serving, thoroughly=thoroughly or serving.collection in self._put_back)
             elif coming is None:
                 coming = self._new()
             if coming is not None:
@@ -514,7 +534,10 @@ class _Turn:
                     return True
                 self._forget(row)
                 return False
-            if _is_ours(row, engine.stamp()):
+            stamp = engine.stamp()
+            if _is_ours(row, stamp):
+                if stamp != row.stamp.split()[-1]:
+                    self._put_back.add(row.collection)
                 return True
         if not even_anothers:
             raise _is_anothers(self._address)
@@ -536,7 +559,7 @@ class _Turn:
                 continue
             with self._engine(row) as engine:
                 if engine.exists():
-                    if not _is_ours(replace(row, state="filling"), engine.stamp()):
+                    if not _is_ours(row, engine.stamp()):
                         self._let_go(row)
                         continue
                     engine.drop()
@@ -554,6 +577,7 @@ class _Turn:
 
     def _fill(self, row: IndexRow, serving: IndexRow | None) -> None:
         """Put everything into a collection, then have it take the place of the one that is searched."""
+        is_resumed = bool(row.filled)
         with self._engine(row) as engine:
             if row.filled and not engine.exists():
                 with self._record.reading() as db:
@@ -561,26 +585,27 @@ class _Turn:
                 self._write(row)
             engine.create(row.dimension)
             if not engine.stamp():
-                engine.set_stamp(row.stamp)
+                engine.set_stamp(row.stamp.split()[-1])
             followed_at_s = time.monotonic()
+            with self._record.reading() as db:
+                total = count_of(db, "templates")
             while True:
                 with self._record.reading() as db:
                     numbers, vectors = vectors_after(db, row.filled, _AT_ONCE)
-                    pending = pending_of(db, row)
                 if not len(numbers):
                     break
                 engine.put(numbers, vectors)
                 row = replace(row, filled=int(numbers[-1]))
                 self._write(row)
                 self._put += len(numbers)
-                self._report(self._put, self._put + max(0, pending.to_put - len(numbers)))
+                self._report(min(self._put, total), total)
                 if time.monotonic() - followed_at_s > _FOLLOW_EVERY_S:  # who is erased meanwhile leaves both
                     serving = None if serving is None else self._follow(serving)
                     row = self._follow(row)
                     followed_at_s = time.monotonic()
-            if pending.templates > _WORTH_BUILDING:
+            if total > _WORTH_BUILDING:
                 engine.finish()
-        row = replace(self._follow(row), state="whole", filled=0)
+        row = replace(self._follow(row, thoroughly=is_resumed), state="whole", filled=0)
         before = [] if serving is None else [replace(serving, state="leaving")]
         self._write(row, *before)
         self._drop_leaving()
@@ -615,10 +640,11 @@ class _Turn:
 
     def _arrived(self, engine: Engine, row: IndexRow, revision: int) -> IndexRow:
         """Say on both sides that a collection has all of a revision."""
-        fresh = uuid4().hex
-        self._write(replace(row, stamp=f"{row.stamp.split()[0]} {fresh}"))  # first: it may be cut off in between
+        fresh = uuid4().hex[:_STAMP_LETTERS]
+        row = replace(row, stamp=" ".join([*row.stamp.split()[-_STAMPS_KEPT:], fresh]))
+        self._write(row)  # first: it may be cut off in between
         engine.set_stamp(fresh)
-        row = replace(row, position=revision, stamp=fresh, at=moment(), failure="", failed_since="")
+        row = replace(row, position=revision, at=moment(), failure="", failed_since="")
         self._write(row)
         return row
 
@@ -670,7 +696,8 @@ class Follower:
     """Brings an index up to date after each change that a gallery of this process makes.
 
     A change never fails because of it: what the index does not have yet is remembered by the pool, said by `words`, and
-    done by the next change, by a server, or by ``facepool index sync``.
+    done by the next change, by a server, or by ``facepool index sync``. Of many changes that come one after the other,
+    not each is waited for, but for erasures; `catch_up` at the end.
 
     Args:
         gallery: Whose changes; used in its thread.
@@ -678,26 +705,33 @@ class Follower:
         open_engine: Gives its collections.
 
     Attributes:
-        problem: Why the index does not have the last change; None: it has.
+        problem: Why the index could not be brought up to date when that was last tried; None: it was.
+        is_waiting: Whether there were changes since.
     """
 
     def __init__(self, gallery: SqlGallery, address: IndexAddress, open_engine: OpenEngine = milvus) -> None:
         self._gallery = gallery
         self._address = address
         self._open = open_engine
-        self._away_at_s: float | None = None
+        self._not_before_s = 0.0
+        self.is_waiting = False
         self.problem: FacepoolError | None = None
         gallery.after_change = self.changed
 
     def changed(self) -> None:
-        """Do what a change has left to be done, unless the index was away a moment ago."""
-        if self._away_at_s is not None and time.monotonic() - self._away_at_s < _AGAIN_S:
-            return
-        self.catch_up()
+        """Do what a change has left to be done, unless the index was asked, or away, a moment ago."""
+        self.is_waiting = True
+        began_at_s = time.monotonic()
+        if began_at_s >= self._not_before_s or (self.problem is None and self._owes()):
+            self.catch_up()
+            took_s = time.monotonic() - began_at_s
+            pause_s = _AGAIN_S if self.problem is not None else min(_PAUSES * took_s, _LONGEST_PAUSE_S)
+            self._not_before_s = time.monotonic() + pause_s
 
     def catch_up(self) -> None:
         """Do what is left to be done, as far as that can be; `problem` says why not."""
         ends_at_s = time.monotonic() + _PATIENCE_S
+        self.is_waiting = False
         while True:
             try:
                 sync(self._gallery, self._address, open_engine=self._open, patience_s=_LOOK_EVERY_S)
@@ -708,10 +742,17 @@ class Follower:
                 if not self._is_behind():
                     self.problem = None
             except FacepoolError as error:
-                self.problem, self._away_at_s = error, time.monotonic()
+                self.problem = error
             else:
-                self.problem = self._away_at_s = None
+                self.problem = None
             return
+
+    def _owes(self) -> bool:
+        """Whether somebody was erased whom the index may have."""
+        try:
+            return self._address.place in still_there(self._gallery)
+        except FacepoolError:  # the pool is away, and says so to whoever asks it next
+            return False
 
     def _is_behind(self) -> bool:
         with suppress(FacepoolError), self._gallery.reading() as db:
@@ -731,3 +772,29 @@ class Follower:
             f"The index {self._address} does not have the last change yet: {why}.{erased} The next change, a server of "
             "facepool, or facepool index sync makes up for it."
         )
+
+
+def use_index(gallery: Gallery, address: str | IndexAddress) -> Follower:
+    """Search a pool by an index, and have the index follow what this program changes with the same `gallery`.
+
+    The index is made where there is none, which takes as long as it takes; whoever finds it away is not kept waiting:
+    the pool is searched without it then.
+
+    Args:
+        gallery: The pool.
+        address: ``milvus://host:19530``, ``milvus+tls://user:password@host/database`` or ``milvus+lite:index.db``.
+
+    Returns:
+        What says whether the index has the last change: its ``words``; ``catch_up`` after many changes.
+
+    Raises:
+        ConfigError: The address cannot be read, or a pool of that kind can have no index.
+        ExtraMissing: ``facepool[milvus]`` is not installed.
+    """
+    place = index_address(address)
+    record = record_of(gallery)
+    require("milvus")
+    choose(gallery, replace(known_of(gallery).choice, index=place))
+    follower = Follower(record, place)
+    follower.catch_up()
+    return follower

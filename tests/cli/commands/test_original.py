@@ -12,11 +12,11 @@ PAIR = ("--model_registered", "faces.npy", "--model_ids", "ids.npy")
 
 
 def register(commands: Commands, *words: str | Path) -> Outcome:
-    return commands.python(ROOT / "register.py", *words)
+    return commands.original(ROOT / "register.py", *words)
 
 
 def recognize(commands: Commands, *words: str | Path) -> Outcome:
-    return commands.python(ROOT / "recognize.py", *words)
+    return commands.original(ROOT / "recognize.py", *words)
 
 
 @pytest.fixture

@@ -103,11 +103,11 @@ def test_who_is_registered_in_a_database_is_recognized_from_there(
 def test_the_original_commands_take_the_address(empty: Commands, photos: Path, tmp_path: Path) -> None:
     there = ("--model_registered", str(empty.address), "--headless")
     ada = film(tmp_path / "ada.mp4", pan(photos / "person_a_1.jpg", 4))
-    stored = empty.python(ROOT / "register.py", "--register_name", "Ada", "-c", ada, *there)
+    stored = empty.original(ROOT / "register.py", "--register_name", "Ada", "-c", ada, *there)
     assert stored.code == 0, stored.err
     assert set(empty.people()) == {"Ada"}
     frames = [*pan(photos / "person_a_2.jpg", 8), *nobody(15)]
-    seen = empty.python(ROOT / "recognize.py", "-c", film(tmp_path / "seen.mp4", frames), *there)
+    seen = empty.original(ROOT / "recognize.py", "-c", film(tmp_path / "seen.mp4", frames), *there)
     assert [line.split("  ")[1] for line in seen.out.splitlines()] == ["Ada", "nobody"]
     assert not list(tmp_path.glob("*.npy"))
 

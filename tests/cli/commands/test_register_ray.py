@@ -1,5 +1,11 @@
 """``facepool register -s TREE --ray ADDRESS``: the same pool as by one process, whatever is killed meanwhile."""
 
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +45,8 @@ def town(folder: Path) -> Path:
     paint(folder / "Cleo" / "two.png", (2, 2), (3, 2))
     paint(folder / "Cleo" / "nobody.png")
     (folder / "Dan" / "text.png").write_text("no picture")
+    for path in folder.rglob("*.png"):
+        os.utime(path, (time.time() - 60,) * 2)
     return folder
 
 
@@ -80,9 +88,35 @@ def test_the_pool_is_that_of_one_process_though_a_node_is_killed(
         "known_view", "other_person", "several_faces", "no_face", "image_unreadable"
     }  # fmt: skip
     stored = content(tmp_path / "alone.db")
-    assert len(stored) > 16
+    assert len(stored) == 12
     assert content(tmp_path / "ray.db") == stored
     assert "2 workers" in together.err
+
+
+def test_a_killed_command_goes_on_with_those_who_are_not_stored(
+    run: Run, facepool: Commands, two_nodes: RayCluster, tmp_path: Path
+) -> None:
+    tree = town(tmp_path / "town")
+    run("register", "-s", tree, "--pool", tmp_path / "alone.db")
+    words = ("register", "-s", str(tree), "--pool", str(tmp_path / "ray.db"), "--json", "--ray", two_nodes.address)
+    tests = str(Path(__file__).parents[2])
+    command = subprocess.Popen(
+        [sys.executable, "-m", "support.painted_command", *words],
+        env=facepool.env | {"PYTHONPATH": tests},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert command.stdout is not None
+    assert json.loads(command.stdout.readline())["person"] == "Ada"
+    command.kill()
+    command.communicate()
+    assert command.returncode == -signal.SIGKILL
+    again = run(*words)
+    done = [record["person"] for record in again.records if "stored" in record]
+    assert done in (["Bob", "Cleo", "Dan"], ["Cleo", "Dan"], ["Dan"])
+    assert f"{4 - len(done)} " in again.err
+    assert "before an earlier run was interrupted" in again.err
+    assert content(tmp_path / "ray.db") == content(tmp_path / "alone.db")
 
 
 def test_one_person_is_registered_without_a_cluster(run: Run, tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ import numpy as np
 
 import facepool
 from facepool import extras
-from facepool.bulk import LocalAnalysis
 from facepool.capture import PictureFolder, pictures_or_error
 from facepool.cli.context import DETECTION, MODELS, CommandContext, json_option, settings_options
 from facepool.cli.ui.console import Console, counted, people_count
@@ -91,6 +90,7 @@ class Evaluation:
         self._started_at = datetime.now(UTC)
         self._started_s = perf_counter()
         self._folder = folder
+        self._runs_on: str | None = None
         self.console = self._context.console
         self.detect_threshold = self._context.settings.detect_threshold
         if least_score is not None:
@@ -120,12 +120,15 @@ class Evaluation:
             cache: Folder for what is kept between runs; by default the user's.
             keep: Whether anything is.
         """
-        analyzer = self.analyzer
         folder = in_a_home(cache or users_folder("cache"), "--cache")
-        with EmbeddingCache(folder, self._recipe()) if keep else nullcontext() as known:
+        with (
+            self._context.picture_analysis() as analysis,
+            EmbeddingCache(folder, self._recipe()) if keep else nullcontext() as known,
+        ):
+            self._runs_on = analysis.runs_on
             try:
                 with self.console.counting("Looking at pictures", len(paths)) as counter:
-                    pictures = embed_pictures(paths, people, LocalAnalysis(analyzer), known, counter.step)
+                    pictures = embed_pictures(paths, people, analysis, known, counter.step)
             except KeyboardInterrupt:
                 if not keep:
                     raise
@@ -175,7 +178,7 @@ class Evaluation:
             detector=self._context.detector_in_use,
             embedder=space.model if embedded else None,
             space=str(space) if embedded else None,
-            device=self.analyzer.runs_on,
+            device=self._runs_on or self.analyzer.runs_on,
             detection=asdict(self._context.settings.detect_options()),
             face_choice="of several faces the one that is largest and nearest the centre",
             versions={
@@ -205,9 +208,16 @@ class Evaluation:
             "detection": asdict(self._context.settings.detect_options()),
             "space": self.analyzer.space.id,
             "preparation": PREPARATION,
-            "engines": self.analyzer.runs_on,
+            "engines": self._engines,
         }
         return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def _engines(self) -> str:
+        """What the results depend on; a cluster's processors compute what this one does, its GPUs do not."""
+        device = self._context.settings.device
+        elsewhere = self._context.computes_elsewhere and device not in ("auto", "cpu")
+        return device if elsewhere else self.analyzer.runs_on
 
 
 def _remarks(results: Results) -> list[str]:
@@ -268,7 +278,7 @@ def evaluate() -> None:
 @_output_option
 @click.option("--allow-missing", is_flag=True, help="Leave out pairs whose pictures are not there.")
 @_cache_options
-@settings_options("threshold", *MODELS, *DETECTION)
+@settings_options("threshold", "ray", *MODELS, *DETECTION)
 @json_option
 def pairs(
     context: CommandContext,
@@ -297,7 +307,7 @@ def pairs(
 @_people_argument
 @_output_option
 @_cache_options
-@settings_options("threshold", *MODELS, *DETECTION)
+@settings_options("threshold", "ray", *MODELS, *DETECTION)
 @json_option
 def folder(context: CommandContext, people: Path, output: Path | None, cache: Path | None, no_cache: bool) -> int:
     """Verification of every picture with every other one.
@@ -327,7 +337,7 @@ def folder(context: CommandContext, people: Path, output: Path | None, cache: Pa
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the draw.")
 @_output_option
 @_cache_options
-@settings_options("threshold", "target_fpir", *MODELS, *DETECTION)
+@settings_options("threshold", "target_fpir", "ray", *MODELS, *DETECTION)
 @json_option
 def identify(
     context: CommandContext,

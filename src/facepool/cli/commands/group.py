@@ -9,10 +9,10 @@ import click
 import numpy as np
 
 from facepool import extras
-from facepool.bulk import LocalAnalysis
+from facepool.bulk import PictureAnalysis
 from facepool.capture.folders import PictureFolder, pictures_or_error
 from facepool.cli.context import DETECTION, MODELS, CommandContext, json_option, settings_options
-from facepool.cli.ui.console import counted
+from facepool.cli.ui.console import Console, counted
 from facepool.cli.ui.photo_groups import (
     JSON_NAME,
     PAGE_NAME,
@@ -100,7 +100,7 @@ def group() -> None:
 @click.option(
     "--xmp", is_flag=True, help="Write PHOTO.xmp beside each photo, with the faces of groups and their names."
 )
-@settings_options("pool", *MODELS, *DETECTION)
+@settings_options("pool", "ray", *MODELS, *DETECTION)
 @json_option
 def folder(context: CommandContext, folder: Path, output: Path | None, kind: Kind | None, xmp: bool) -> int:
     """Group the faces of FOLDER; facepool group FOLDER is short for it.
@@ -123,11 +123,14 @@ def folder(context: CommandContext, folder: Path, output: Path | None, kind: Kin
     found = _walk(folder, output)
     for remark in found.remarks():
         console.note(remark)
-    space = context.analyzer.space
-    with _open_shelf(context, output, space) as shelf, _names(context) as pool:
+    with (
+        context.picture_analysis(aligned=True) as analysis,
+        _open_shelf(context, output, analysis.space) as shelf,
+        _names(context) as pool,
+    ):
         shelf.belong_to(folder.resolve())
         library = PhotoLibrary(folder, shelf, context.policy)
-        _look(library, found, context, is_kept=output is not None)
+        _look(library, found, analysis, context.console, is_kept=output is not None)
         with console.measuring("Grouping") as report:
             groups = library.group(pool, report)
         failed = len(library.unreadable)
@@ -303,17 +306,17 @@ def _walk(folder: Path, output: Path | None) -> PictureFolder:
     return replace(found, pictures=pictures)
 
 
-def _look(library: PhotoLibrary, found: PictureFolder, context: CommandContext, *, is_kept: bool) -> None:
+def _look(
+    library: PhotoLibrary, found: PictureFolder, analysis: PictureAnalysis, console: Console, *, is_kept: bool
+) -> None:
     """Look at the photos that are not known, with a progress bar."""
-    console = context.console
+
+    def left_out(path: Path, error: InputError) -> None:
+        console.note(f"Left out {path}: {error.why}")
+
     try:
         with console.counting("Looking at photos", len(found.pictures)) as counter:
-            library.look(
-                found,
-                LocalAnalysis(context.analyzer, aligned=True),
-                counter.step,
-                lambda path, error: console.note(f"Left out {path}: {error.why}"),
-            )
+            library.look(found, analysis, counter.step, left_out)
     except KeyboardInterrupt:
         if not is_kept:
             raise

@@ -247,7 +247,7 @@ def _restore(
             with _in_sql(open_pool(address)) as unchanged, console.measuring("Keeping the pool as it was") as report:
                 back_up(unchanged, at(target, address), replace=True, with_sightings=False, report=report)
 
-        with console.measuring("Restoring") as report, context.noting(gallery):
+        with console.measuring("Restoring") as report, context.noting(gallery), context.following(gallery):
             restore(
                 gallery,
                 backup,

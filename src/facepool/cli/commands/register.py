@@ -37,6 +37,7 @@ from facepool.cli.ui.registration import (
 )
 from facepool.cli.ui.sources import Sources, in_arguments, more_sources, note_turned, source_option
 from facepool.cli.ui.viewer import Viewer, is_still
+from facepool.enroll.finished import FinishedPeople
 from facepool.enroll.identity import LookAlike
 from facepool.enroll.session import EnrollmentSession
 from facepool.errors import ConfigError, InputError, PersonFull
@@ -401,23 +402,34 @@ def _register_people(named: Sequence[str], context: CommandContext, options: Reg
         context.changing_pool(analysis.space, must_exist=False) as pool,
         console.counting("Registering", len(folder.pictures)) as counter,
     ):
+        finished = FinishedPeople(_recipe(folder, context, options, analysis))
+        left = {name: paths for name, paths in people.items() if not finished.has(name, paths, pool)}
+        if len(left) < len(people):
+            console.note(
+                f"{people_count(len(people) - len(left))} done and stored before an earlier run was interrupted"
+            )
         try:
-            for name, pictures in _by_person(people, analysis, counter.step):
+            for name, pictures in _by_person(left, analysis, counter.step):
                 try:
                     session = new_session(name, context, pool, options)
                 except ConfigError as error:  # a name that no pool takes; the others go on
                     left_out.append(LeftOut(name, "", error.code, str(error), unreadable=True))
                     continue
-                offers = session.offer_faces(_readable(name, pictures, left_out))
+                readable = _readable(name, pictures, left_out)
+                offers = session.offer_faces(readable)
                 for offer in offers:
                     note_turned(console, offer.frame.source, offer.faces.detections)
                 stored[name] = session.commit()
+                if len(readable) == len(pictures):
+                    finished.add(name, people[name], stored[name])
                 unused = [offer for offer in offers if offer.outcome != "taken"]
                 left_out += [LeftOut(name, offer.frame.source, offer.outcome, str(offer)) for offer in unused]
                 console.emit({"person": name, "stored": stored[name], "pictures": len(pictures)})
         except KeyboardInterrupt:
-            progress = f"{len(stored)} of {people_count(len(people))} done and stored"
+            done = len(people) - len(left) + len(stored)
+            progress = f"{done} of {people_count(len(people))} done and stored"
             raise click.Abort(f"{progress}; run it again for the rest") from None
+        finished.forget()
     _say_left_out(left_out, console)
     registered, views = sum(count > 0 for count in stored.values()), sum(stored.values())
     summary = f"{counted(views, 'new view')} of {people_count(registered)} stored in {pool.address}"
@@ -437,6 +449,20 @@ def _without_pictures(folder: PictureFolder) -> list[LeftOut]:
     told = {entry.person for entry in closed}
     empty = [name for name, paths in folder.people().items() if not paths and name not in told]
     return closed + [LeftOut(name, "", "source_empty", "the folder holds no picture") for name in empty]
+
+
+def _recipe(
+    folder: PictureFolder, context: CommandContext, options: RegisterOptions, analysis: PictureAnalysis
+) -> list[object]:
+    """All that says what a registration stores beside the pictures."""
+    settings = context.settings
+    return [
+        str(context.pool_address.absolute() if isinstance(context.pool_address, Path) else context.pool_address),
+        str(folder.root.resolve()),
+        analysis.space.id,
+        options,
+        settings.model_dump_json(include={*REGISTRATION, *DECISION, *MODELS, *DETECTION} - {"threads", "models_dir"}),
+    ]
 
 
 def _by_person(
