@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
@@ -129,3 +130,29 @@ def test_a_server_that_accepts_and_says_nothing_is_given_up_in_time(monkeypatch:
         index = MilvusIndex(index_address(f"milvus://127.0.0.1:{silent.getsockname()[1]}"), "facepool_test")
         with pytest.raises(IndexUnreachable):
             index.count()
+
+
+def test_a_stamp_is_the_last_one_that_was_left(tmp_path: Path) -> None:
+    index = MilvusIndex(index_address(support.milvus.lite_address(tmp_path)), "facepool_test")
+    _stamp_twice(index)
+    index.drop()
+    assert not index.exists()
+
+
+@pytest.mark.milvus
+def test_a_server_that_was_killed_still_has_the_stamp(tmp_path: Path) -> None:
+    with support.milvus.own_server() as running:
+        index = MilvusIndex(index_address(running.address()), "facepool_test")
+        _stamp_twice(index)
+        running.kill()
+        running.start()
+        assert index.stamp() == "second"
+        index.drop()
+
+
+def _stamp_twice(index: MilvusIndex) -> None:
+    index.create(DIMENSION)
+    assert index.stamp() == ""
+    for text in ("first", "second", "second"):
+        index.set_stamp(text)
+        assert index.stamp() == text

@@ -35,8 +35,6 @@ USER, PASSWORD = "root", "Milvus"
 LOGIN = f"{USER}:{PASSWORD}"
 _PATIENCE_S = 120.0
 _POLL_S = 0.1
-# Started again after it was killed, it searches no collection before it has forgotten what it was: 30 s, if let be.
-_FORGOTTEN_S = 5
 _PORTS = (
     "etcd_port",
     "root_coord_port",
@@ -59,12 +57,13 @@ initial-cluster: default=http://127.0.0.1:{peer}
 _UNDERTAKER = """
 import os, pathlib, shutil, signal, sys
 sys.stdin.read()
-folder = pathlib.Path(sys.argv[1])
+folder, is_own = pathlib.Path(sys.argv[1]), sys.argv[2:]
 try:
     os.kill(int((folder / "pid").read_text()), signal.SIGKILL)
 except (OSError, ValueError):
     pass
-shutil.rmtree(folder, ignore_errors=True)
+if is_own:
+    shutil.rmtree(folder, ignore_errors=True)
 """
 
 
@@ -83,22 +82,26 @@ class MilvusServer:
     Args:
         folder: Of its files, which stay when it is closed; None: one of its own, which goes.
         login: Whether it lets in nobody but those who say `LOGIN`.
+        forgotten_s: After how long it forgets one who does not answer any more, itself as it was before it was killed
+            among them: until then, started again, it searches nothing. Frozen for longer, it is of no use until it is
+            started again. Servers ship with 30.
 
     Attributes:
         port: Of clients; the same after each start.
     """
 
-    def __init__(self, folder: Path | None = None, *, login: bool = True) -> None:
+    def __init__(self, folder: Path | None = None, *, login: bool = True, forgotten_s: int = 5) -> None:
         if why := missing():
             pytest.skip(why)
-        self._is_own = folder is None
+        is_own = folder is None
         self.folder = Path(tempfile.mkdtemp(prefix="facepool-milvus-")) if folder is None else folder
         self._login = login
+        self._forgotten_s = forgotten_s
         self._ports = {name: free_port() for name in _PORTS}
         self._peers, self._health = free_port(), free_port()
         self.port = self._ports["proxy_port"]
         self._process: subprocess.Popen[bytes] | None = None
-        command = [sys.executable, "-c", _UNDERTAKER if self._is_own else "", str(self.folder)]
+        command = [sys.executable, "-c", _UNDERTAKER, str(self.folder), *(["own"] if is_own else [])]
         self._undertaker = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
         atexit.register(self.close)
         self._configure()
@@ -192,7 +195,7 @@ class MilvusServer:
         config = MilvusServerConfig()
         config.update(data_dir=str(self.folder), **self._ports)
         config.set("authorization_enabled", self._login)
-        config.set("common.session.ttl", _FORGOTTEN_S)
+        config.set("common.session.ttl", self._forgotten_s)
         config.set("log.level", "warn")
         config.resolve()
         etcd = _ETCD.format(client=self._ports["etcd_port"], peer=self._peers)

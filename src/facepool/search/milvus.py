@@ -33,7 +33,6 @@ LONGEST_LIST = 16_384
 """Templates that a server lists for one view, at most."""
 
 _ID, _VECTOR = "id", "vector"
-_STAMP = "facepool.stamp"
 _SEARCH_S = 5.0
 """How long a search may take before the server is taken for dead: somebody stands before a camera."""
 _CHANGE_S = 30.0
@@ -118,6 +117,8 @@ class MilvusIndex:
 
     def drop(self) -> None:
         """Delete the collection; one that is not there is no error."""
+        if self.exists():  # later servers do not drop what has another name, too
+            self._drop_stamps(self._ask(self._stamps))
         self._ask(lambda client: client.drop_collection(self._name, timeout=_CHANGE_S))
 
     def close(self) -> None:
@@ -222,15 +223,38 @@ class MilvusIndex:
             time.sleep(_LOOK_EVERY_S)
 
     def stamp(self) -> str:
-        """What `set_stamp` has left; empty: nothing."""
-        seen = self._ask(lambda client: client.describe_collection(self._name, timeout=_CHANGE_S))
-        return str((seen.get("properties") or {}).get(_STAMP, ""))
+        """What `set_stamp` has left; empty: nothing. Cut off in between, what was there before or what was to be."""
+        return next(iter(self._ask(self._stamps)), "")
 
     def set_stamp(self, text: str) -> None:
-        """Leave a short text with the collection, in place of the one that was there."""
-        self._ask(
-            lambda client: client.alter_collection_properties(self._name, properties={_STAMP: text}, timeout=_CHANGE_S)
-        )
+        """Leave a short text with the collection, in place of the one that was there.
+
+        It is an alias of the collection: servers of Milvus 2.3 forget a collection's properties when they are started
+        again.
+
+        Args:
+            text: Letters and digits.
+        """
+        before = self._ask(self._stamps)
+        if text not in before:
+            self._ask(lambda client: client.create_alias(self._name, self._alias(text), timeout=_CHANGE_S))
+        self._drop_stamps([one for one in before if one != text])
+
+    def _stamps(self, client: "MilvusClient") -> list[str]:
+        if not client.has_collection(self._name, timeout=_CHANGE_S):  # milvus-lite says that one has no aliases
+            raise self._is_missing()
+        aliases = client.list_aliases(self._name, timeout=_CHANGE_S)["aliases"]
+        return sorted(one.removeprefix(self._alias("")) for one in aliases if one.startswith(self._alias("")))
+
+    def _alias(self, text: str) -> str:
+        return f"{self._name}_{text}"
+
+    def _drop_stamps(self, texts: list[str]) -> None:
+        for text in texts:
+            self._ask(partial(self._drop_stamp, text))
+
+    def _drop_stamp(self, text: str, client: "MilvusClient") -> None:
+        client.drop_alias(self._alias(text), timeout=_CHANGE_S)
 
     def _is_built(self, client: "MilvusClient") -> bool:
         """Whether all that is stored is in what was built, and loaded: some seconds lie between the two."""
@@ -306,6 +330,9 @@ class MilvusIndex:
     def _unusable(self, why: str) -> IndexUnusable:
         return IndexUnusable(f"The index {self._address} cannot be used", why=why, fix=_REBUILD)
 
+    def _is_missing(self) -> IndexUnusable:
+        return self._unusable(f"its server has no collection {self._name}: it was deleted, or never made")
+
     def _unreachable(self, why: str, fix: str = _LATER) -> IndexUnreachable:
         return IndexUnreachable(f"The index {self._address} cannot be reached", why=why, fix=fix)
 
@@ -344,7 +371,7 @@ class MilvusIndex:
         if code == _NO_CONNECTION:
             return self._unreachable(*_CALLS["UNAVAILABLE"])
         if code == _NOT_FOUND:
-            return self._unusable(f"its server has no collection {self._name}: it was deleted, or never made")
+            return self._is_missing()
         if code == _NO_DATABASE:
             return IndexUnusable(
                 f"The index {self._address} cannot be used",

@@ -150,3 +150,13 @@ def test_pools_that_can_have_none_are_refused(here: Here, facepool: Commands, tm
     assert new.code != 0
     pair = here("people", "list", "--pool", tmp_path / "model_faces.npy")
     assert pair.code != 0
+
+
+def test_a_restored_pool_takes_its_index_along(here: Here, server: IndexServer) -> None:
+    assert here("pool", "backup", "backup.db").code == 0
+    here("people", "remove", "Bob", "--yes")
+    here("index", "sync")
+    assert server.numbers == {1, 2}
+    assert here("pool", "restore", "backup.db", "--yes", "--with-erased").code == 0
+    assert server.numbers == {1, 2, 3}
+    assert stood(here)["current"] is True
