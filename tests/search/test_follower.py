@@ -256,6 +256,19 @@ def test_a_copy_of_a_pool_does_not_change_the_index_of_the_other(tmp_path: Path,
         check_same(copied, server)
 
 
+def test_a_server_that_forgot_what_it_had_acknowledged_gets_it_again(pool: Pool, server: IndexServer) -> None:
+    sync(pool, ADDRESS, open_engine=server)
+    before, vectors = server.only.stamp, dict(server.only.vectors)
+    pool.remove_template(pool.templates("Ada")[0].id)
+    pool.register("Cy", samples(6), space())
+    sync(pool, ADDRESS, open_engine=server)
+    server.only.stamp, server.only.vectors = before, vectors
+    assert isinstance(status(pool, ADDRESS, open_engine=server).problem, IndexUnusable)
+    healed = sync(pool, ADDRESS, open_engine=server)
+    assert (healed.put, healed.removed) == (1, 1)
+    check_same(pool, server)
+
+
 def test_an_index_is_removed_with_its_vectors(pool: Pool, server: IndexServer) -> None:
     with pytest.raises(UnknownIndex):
         remove(pool, ADDRESS, open_engine=server)

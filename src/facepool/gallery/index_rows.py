@@ -37,8 +37,8 @@ class IndexRow:
         space: Id of the embedding space of its vectors; empty: the pool did not say.
         position: The revision of the pool up to which it has everything, and nothing that was gone then.
         filled: While it is filled: the number of the last template that was put there.
-        stamp: What the collection itself says, too, when nobody else has changed it: new each time, and while a new one
-            is given the old and the new one with a space in between.
+        stamp: The last of these words the collection itself has, too, when nobody else has changed it; it gets a new
+            one each time. Those before are what it had earlier.
         at: When the position was written, ISO 8601 in UTC with seconds.
         failure: Code of what went wrong when it was last to be brought up to date; empty: nothing.
         failed_since: Since when it goes wrong, as ``at``; empty: it does not.

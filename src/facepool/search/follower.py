@@ -66,6 +66,7 @@ _ROUNDS = 5
 _FOLLOW_EVERY_S = 2.0
 """While an index is filled, how often others' changes are looked at."""
 _LOOK_EVERY_S = 0.5
+_STAMP_LETTERS, _STAMPS_KEPT = 16, 40
 _NO_NUMBER = (1 << 63) - 1
 """Above any template's."""
 _PAUSES = 5
@@ -376,14 +377,18 @@ def _asked(address: IndexAddress, row: IndexRow, open_engine: OpenEngine) -> tup
         with closing(open_engine(address, row.collection)) as engine:
             if not engine.exists():
                 return None, None if row.state == "filling" else _is_gone(address)
-            problem = None if _is_ours(row, engine.stamp()) else _is_anothers(address)
+            stamp = engine.stamp()
+            problem = None if _is_ours(row, stamp) else _is_anothers(address)
+            if problem is None and row.state == "whole" and stamp != row.stamp.split()[-1]:
+                problem = _was_put_back(address)
             return engine.count(), problem
     except (IndexUnreachable, IndexUnusable) as error:
         return None, error
 
 
 def _is_ours(row: IndexRow, stamp: str) -> bool:
-    return stamp in row.stamp.split() or (not stamp and row.state == "filling")
+    """Whether a collection is as this pool has left it, or was once: a server that was killed may forget the last."""
+    return not stamp or stamp in row.stamp.split()
 
 
 def _is_gone(address: IndexAddress) -> IndexUnusable:
@@ -391,6 +396,14 @@ def _is_gone(address: IndexAddress) -> IndexUnusable:
         f"The index {address} cannot be used",
         why="its collection is not there any more",
         fix="Have it made anew: facepool index sync",
+    )
+
+
+def _was_put_back(address: IndexAddress) -> IndexUnusable:
+    return IndexUnusable(
+        f"The index {address} may lack something",
+        why="it is as this pool had left it earlier: its server was killed, or put back to an earlier state",
+        fix="Have both sides compared: facepool index sync",
     )
 
 
@@ -413,6 +426,7 @@ class _Turn:
         self._report = report
         self._put = self._removed = self._position = 0
         self._left: list[str] = []
+        self._put_back: set[str] = set()
 
     def sync(self, *, thoroughly: bool) -> Synced:
         """What `sync` promises."""
@@ -420,7 +434,7 @@ class _Turn:
             self._drop_leaving()
             serving, coming = self._serving()
             if serving is not None:
-                serving = self._follow(serving, thoroughly=thoroughly)
+                serving = self._follow(serving, thoroughly=thoroughly or serving.collection in self._put_back)
             elif coming is None:
                 coming = self._new()
             if coming is not None:
@@ -520,7 +534,10 @@ class _Turn:
                     return True
                 self._forget(row)
                 return False
-            if _is_ours(row, engine.stamp()):
+            stamp = engine.stamp()
+            if _is_ours(row, stamp):
+                if stamp != row.stamp.split()[-1]:
+                    self._put_back.add(row.collection)
                 return True
         if not even_anothers:
             raise _is_anothers(self._address)
@@ -542,7 +559,7 @@ class _Turn:
                 continue
             with self._engine(row) as engine:
                 if engine.exists():
-                    if not _is_ours(replace(row, state="filling"), engine.stamp()):
+                    if not _is_ours(row, engine.stamp()):
                         self._let_go(row)
                         continue
                     engine.drop()
@@ -560,6 +577,7 @@ class _Turn:
 
     def _fill(self, row: IndexRow, serving: IndexRow | None) -> None:
         """Put everything into a collection, then have it take the place of the one that is searched."""
+        is_resumed = bool(row.filled)
         with self._engine(row) as engine:
             if row.filled and not engine.exists():
                 with self._record.reading() as db:
@@ -567,7 +585,7 @@ class _Turn:
                 self._write(row)
             engine.create(row.dimension)
             if not engine.stamp():
-                engine.set_stamp(row.stamp)
+                engine.set_stamp(row.stamp.split()[-1])
             followed_at_s = time.monotonic()
             with self._record.reading() as db:
                 total = count_of(db, "templates")
@@ -587,7 +605,7 @@ class _Turn:
                     followed_at_s = time.monotonic()
             if total > _WORTH_BUILDING:
                 engine.finish()
-        row = replace(self._follow(row), state="whole", filled=0)
+        row = replace(self._follow(row, thoroughly=is_resumed), state="whole", filled=0)
         before = [] if serving is None else [replace(serving, state="leaving")]
         self._write(row, *before)
         self._drop_leaving()
@@ -622,10 +640,11 @@ class _Turn:
 
     def _arrived(self, engine: Engine, row: IndexRow, revision: int) -> IndexRow:
         """Say on both sides that a collection has all of a revision."""
-        fresh = uuid4().hex
-        self._write(replace(row, stamp=f"{row.stamp.split()[0]} {fresh}"))  # first: it may be cut off in between
+        fresh = uuid4().hex[:_STAMP_LETTERS]
+        row = replace(row, stamp=" ".join([*row.stamp.split()[-_STAMPS_KEPT:], fresh]))
+        self._write(row)  # first: it may be cut off in between
         engine.set_stamp(fresh)
-        row = replace(row, position=revision, stamp=fresh, at=moment(), failure="", failed_since="")
+        row = replace(row, position=revision, at=moment(), failure="", failed_since="")
         self._write(row)
         return row
 

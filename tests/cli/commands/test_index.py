@@ -162,3 +162,13 @@ def test_doctor_says_how_the_index_stands(here: Here, server: IndexServer) -> No
     outcome = here("doctor")
     assert outcome.code == 6
     assert "no server answers there" in outcome.out
+
+
+def test_a_restored_pool_takes_its_index_along(here: Here, server: IndexServer) -> None:
+    assert here("pool", "backup", "backup.db").code == 0
+    here("people", "remove", "Bob", "--yes")
+    here("index", "sync")
+    assert server.numbers == {1, 2}
+    assert here("pool", "restore", "backup.db", "--yes", "--with-erased").code == 0
+    assert server.numbers == {1, 2, 3}
+    assert stood(here)["current"] is True
