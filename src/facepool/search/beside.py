@@ -155,7 +155,8 @@ class Beside:
             dimension: Length of its vectors.
         """
         row, space = read_index(db, self._address.place), read_space(db)
-        if row is None or (row.dimension, row.space) != (dimension, space.id if space else ""):
+        fits = row is not None and (row.dimension, row.space) == (dimension, space.id if space else "")
+        if row is None or not fits or row.failure == IndexUnusable.code:  # whoever follows it has seen what it is
             self._note("not_whole")
             return None
         index, since, newest = self._opened(row)

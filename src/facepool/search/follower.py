@@ -292,7 +292,9 @@ def status(gallery: Gallery, address: IndexAddress, *, open_engine: OpenEngine =
         nothing = IndexRow("", address.place, "whole", 0, "")
         pending, templates = pending_of(db, nothing if row is None else row), count_of(db, "templates")
     leaving = sum(one.state == "leaving" for one in rows)
-    in_index, problem = (None, None) if row is None else _asked(address, row, open_engine)
+    asked = IndexRow.new(address.place, 0, "", 0) if row is None else row
+    is_no_file = row is None and address.path is not None  # to ask would make one
+    in_index, problem = (None, None) if is_no_file else _asked(address, asked, open_engine)
     return IndexStatus(
         place=address.place,
         state="none" if row is None or row.state == "leaving" else row.state,
@@ -566,13 +568,22 @@ class _Turn:
             self._forget(row)
 
     def _new(self) -> IndexRow | None:
-        """Have the pool remember a collection that is to be made; None: it has no template yet."""
+        """Have the pool remember a collection that is to be made; None: it has no template yet.
+
+        An address that was mistyped, or lets nobody in, is not remembered: every command would speak of it for ever.
+        """
         with self._record.reading() as db:
             dimension, space, revision = dimension_of(db), read_space(db), revision_of(db)
         if not dimension:
             return None
         row = IndexRow.new(self._address.place, dimension, space.id if space else "", revision)
-        self._write(row)
+        self._write(row)  # first: it may be cut off in between
+        try:
+            with self._engine(row) as engine:
+                engine.create(dimension)
+        except (IndexUnreachable, IndexUnusable):
+            self._forget(row)
+            raise
         return row
 
     def _fill(self, row: IndexRow, serving: IndexRow | None) -> None:
@@ -769,10 +780,9 @@ class Follower:
         why = self.problem.why or self.problem.what
         left = still_there(self._gallery).get(self._address.place, 0)
         erased = f" {counted(left, 'template')} that left the pool may still be in it." if left else ""
-        return (
-            f"The index {self._address} does not have the last change yet: {why}.{erased} The next change, a server of "
-            "facepool, or facepool index sync makes up for it."
-        )
+        by_itself = "The next change, a server of facepool, or facepool index sync makes up for it"
+        fix = self.problem.fix if isinstance(self.problem, IndexUnusable) else by_itself
+        return f"The index {self._address} does not have the last change yet: {why}.{erased} {fix}."
 
 
 def use_index(gallery: Gallery, address: str | IndexAddress) -> Follower:
