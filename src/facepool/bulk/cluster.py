@@ -13,6 +13,7 @@ import pickle
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -35,6 +36,7 @@ LOCAL = "local"
 _THIS_MACHINES = "auto"
 """The address for the cluster that this machine is part of."""
 _PATIENCE_S = 10.0
+_ERROR_OUTPUT = 2
 _MOST_PICTURES = 64
 """Pictures that a worker gets at once: what a dead one had in hand is looked at again."""
 _PARTS_EACH = 8
@@ -174,11 +176,11 @@ def _connect(ray: ModuleType, address: str, stack: ExitStack) -> None:
         options = {"_temp_dir": folder, "include_dashboard": False}
     elif address != _THIS_MACHINES:
         _check_answers(address)
-    with _variables(_AT_IMPORT | {"RAY_USAGE_STATS_ENABLED": "0"}), _own_end():
+    with _variables(_AT_IMPORT | {"RAY_USAGE_STATS_ENABLED": "0"}), _own_end(), _without_remarks():
         try:
             ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
-        except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-            raise _unreachable(address, str(error).splitlines()[0]) from error
+        except (ray.exceptions.RayError, ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+            raise _unreachable(address, str(error).partition("\n")[0].partition(". ")[0]) from error
     stack.callback(ray.shutdown)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -210,6 +212,20 @@ def _unreachable(address: str, why: str) -> ClusterUnreachable:
         fix="Check the address, and that this machine is a node of the cluster: "
         "ray start --address=HOST:6379 --num-cpus=0",
     )
+
+
+@contextmanager
+def _without_remarks() -> Iterator[None]:
+    """Ray's part in C++ writes how much it will write straight to the error output, past ``sys.stderr``."""
+    sys.stderr.flush()
+    kept = os.dup(_ERROR_OUTPUT)
+    try:
+        with Path(os.devnull).open("wb") as nothing:
+            os.dup2(nothing.fileno(), _ERROR_OUTPUT)
+        yield
+    finally:
+        os.dup2(kept, _ERROR_OUTPUT)
+        os.close(kept)
 
 
 @contextmanager
