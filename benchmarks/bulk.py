@@ -4,11 +4,11 @@
     python benchmarks/bulk.py PHOTOS --only cost --rounds 5       costs alone
     python benchmarks/bulk.py PHOTOS --only kills                 kills alone
 
-Two Ray nodes with one core each are started on this machine, so nothing here is faster by Ray: it shows what the engine
-itself costs. Every run is the whole command, in a process of its own, with networks on one thread.
+Two Ray nodes with one core each are started on this machine: two workers, where one process has one thread. Every run
+is the whole command, in a process of its own.
 
-**cost**: `facepool evaluate folder` without a cache, in one process and by Ray with one worker and with two, in turns.
-From few and from all pictures follow what a run costs whatever there is to do (start) and what a picture costs more.
+**cost**: `facepool evaluate folder` without a cache, in one process and by Ray with its two workers, in turns. From few
+and from all pictures follow what a run costs whatever there is to do (start) and what a picture costs more.
 What workers send back is measured as it is sent.
 
 **kills**: `facepool evaluate folder` and `facepool group` by Ray, while a worker, a node or the command itself is
@@ -63,11 +63,9 @@ class Timed:
 
 @dataclass(frozen=True)
 class Cost:
-    """What an engine costs: medians over all rounds."""
+    """What an engine costs: the straight line through the medians of few and of all pictures."""
 
     engine: str
-    few_s: float
-    all_s: float
     start_s: float
     picture_ms: float
 
@@ -151,8 +149,7 @@ def measured(photos: Path, cluster: RayCluster, folder: Path, rounds: int, seed:
         shutil.copy2(path, target)
     engines = {
         "one process": [],
-        "Ray on this machine (local)": ["--ray", "local"],
-        "Ray, two nodes": ["--ray", cluster.address],
+        "Ray": ["--ray", cluster.address],
     }
     runs = [(engine, tree) for engine in engines for tree in (few, photos)]
     order, times = random.Random(seed), []
@@ -162,20 +159,25 @@ def measured(photos: Path, cluster: RayCluster, folder: Path, rounds: int, seed:
             started = time.perf_counter()
             finish(begin(["evaluate", "folder", str(tree), "--no-cache", *engines[engine]]))
             seconds = time.perf_counter() - started
-            times.append(Timed(engine, len(walk_folder(tree).pictures), seconds))
-            print(f"{engine}: {times[-1].pictures} pictures in {seconds:.1f} s", file=sys.stderr)
+            pictures = len(walk_folder(tree).pictures)
+            times.append(Timed(engine, pictures, seconds))
+            print(times[-1], file=sys.stderr)
     return [cost_of(engine, times) for engine in engines]
 
 
 def cost_of(engine: str, times: Sequence[Timed]) -> Cost:
-    """The straight line through the medians."""
-    sizes = sorted({one.pictures for one in times})
-    few_s, all_s = (
-        statistics.median(one.seconds for one in times if (one.engine, one.pictures) == (engine, size))
-        for size in (sizes[0], sizes[-1])
-    )
-    picture_s = (all_s - few_s) / (sizes[-1] - sizes[0])
-    return Cost(engine, few_s, all_s, few_s - picture_s * sizes[0], 1000 * picture_s)
+    """The lines of one engine."""
+    mine = [one for one in times if one.engine == engine]
+    start_s, picture_s = line_of([(one.pictures, one.seconds) for one in mine])
+    return Cost(engine, start_s, 1000 * picture_s)
+
+
+def line_of(points: Sequence[tuple[int, float]]) -> tuple[float, float]:
+    """Where the line through the medians of the smallest and the largest number begins, and how it rises."""
+    few, many = min(points)[0], max(points)[0]
+    low, high = (statistics.median(value for number, value in points if number == size) for size in (few, many))
+    rise = (high - low) / (many - few)
+    return low - rise * few, rise
 
 
 def moved(photos: Path) -> Moved:
@@ -218,7 +220,7 @@ def survive(
         process.communicate()
         kept = work.kept(folder)
         printed, said = finish(begin(command))
-        again = kept - known_before(said)
+        again = max(0, kept - known_before(said))
     else:
         printed, _ = finish(process)
     seconds = time.perf_counter() - started
@@ -312,12 +314,8 @@ def table(record: dict[str, Any]) -> str:
     """The same for people."""
     lines = [f"{record['pictures']:,} pictures"]
     if "cost" in record:
-        lines += ["", "| engine | few, s | all, s | start, s | a picture, ms |", "|---|---|---|---|---|"]
-        lines += [
-            f"| {one['engine']} | {one['few_s']:.1f} | {one['all_s']:.1f} | {one['start_s']:.1f} "
-            f"| {one['picture_ms']:.1f} |"
-            for one in record["cost"]
-        ]
+        lines += ["", "| engine | start, s | a picture, ms |", "|---|---|---|"]
+        lines += [f"| {one['engine']} | {one['start_s']:.1f} | {one['picture_ms']:.1f} |" for one in record["cost"]]
         sent = record["moved"]
         lines += ["", f"A picture sends back {sent['vectors']:,} bytes, with the pixels of its faces "]
         lines[-1] += f"{sent['with_pixels']:,}; its file has {sent['file']:,}."

@@ -412,7 +412,7 @@ def judge(result: Result, told: Sequence[Told], began_s: float, ended_s: float) 
     result.recognized = len(recognized)
     named = [one for one in recognized if _people(one.body)]
     result.missed = len(recognized) - len(named)
-    if result.missed:
+    if result.missed and result.name != "changed":  # nobody can see that before the numbers are compared
         result.wrong.append(f"{result.missed} x somebody registered was not named")
     result.said = sum(one.body.get("behind") is not None for one in recognized)
     erased = [one for one in during if one.kind == "erase"]

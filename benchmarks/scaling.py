@@ -302,15 +302,12 @@ class Milvus:
 
 
 @contextmanager
-def milvus(work: Path | None) -> Iterator[Milvus]:
-    """A server of its own, with its files in a folder that goes with it."""
+def milvus() -> Iterator[Milvus]:
+    """A server of its own, which goes with its files, however this process ends."""
     sys.path.append(str(REPOSITORY / "tests"))
     from support.milvus import own_server  # noqa: PLC0415
 
-    with (
-        tempfile.TemporaryDirectory(prefix="facepool-scaling-", dir=work) as folder,
-        own_server(Path(folder), login=False) as server,
-    ):
+    with own_server(login=False) as server:
         yield Milvus(server)
 
 
@@ -324,7 +321,7 @@ def of_milvus(chosen: argparse.Namespace) -> None:
     templates, dimension = pool.vectors.shape
     figures = Figures(chosen.output, engine="milvus", templates=templates, dimension=dimension)
     kinds = [(kind, parsed(words)) for kind, _, words in (one.partition(":") for one in chosen.kind)]
-    with milvus(chosen.work) as server:
+    with milvus() as server:
         kind, parameters = kinds[0]
         server.create(dimension, kind, "IP", parameters)
         started = time.perf_counter()
@@ -488,7 +485,7 @@ def of_ways(chosen: argparse.Namespace) -> None:
     figures = Figures(chosen.output, engine="ways", templates=templates, dimension=dimension)
     space = space_of(dimension)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="facepool-scaling-", dir=chosen.work)))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="facepool-scaling-")))
         sys.path.append(str(REPOSITORY / "tests"))
         address, servers = str(folder / "pool.db"), list[int]()
         if chosen.record == "postgresql":
@@ -515,7 +512,7 @@ def of_ways(chosen: argparse.Namespace) -> None:
             common["pool_mib"] = (folder / "pool.db").stat().st_size / 2**20
         index = None
         if "index" in chosen.way:
-            server = stack.enter_context(milvus(chosen.work))
+            server = stack.enter_context(milvus())
             index = server.address
             servers.append(server.process)
             started = time.perf_counter()
@@ -708,6 +705,8 @@ def main() -> None:
     one.add_argument("output", type=Path)
     one.add_argument("--document", type=Path, help="page with the marks between which the tables stand")
     chosen = parser.parse_args()
+    if getattr(chosen, "work", None) is not None:
+        tempfile.tempdir = str(chosen.work)
     if chosen.command == "table":
         of_table(chosen)
     elif chosen.command == "ways":

@@ -35,6 +35,7 @@ for pid in map(int, pids):
 shutil.rmtree(sys.argv[1], ignore_errors=True)
 """
 _SETTINGS = {
+    "RAY_AUTH_MODE": "disabled",  # whatever the user of this machine has set up for clusters of their own
     "RAY_USAGE_STATS_ENABLED": "0",
     # Workers see what lies here, too: the analyzers that tests hand to them.
     "PYTHONPATH": str(Path(__file__).parents[1]),

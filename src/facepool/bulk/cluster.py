@@ -36,7 +36,6 @@ LOCAL = "local"
 _THIS_MACHINES = "auto"
 """The address for the cluster that this machine is part of."""
 _PATIENCE_S = 10.0
-_ERROR_OUTPUT = 2
 _MOST_PICTURES = 64
 """Pictures that a worker gets at once: what a dead one had in hand is looked at again."""
 _PARTS_EACH = 8
@@ -176,7 +175,7 @@ def _connect(ray: ModuleType, address: str, stack: ExitStack) -> None:
         options = {"_temp_dir": folder, "include_dashboard": False}
     elif address != _THIS_MACHINES:
         _check_answers(address)
-    with _variables(_AT_IMPORT | {"RAY_USAGE_STATS_ENABLED": "0"}), _own_end(), _without_remarks():
+    with _variables(_AT_IMPORT | {"RAY_USAGE_STATS_ENABLED": "0"}), _own_end(), _silent():
         try:
             ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
         except (ray.exceptions.RayError, ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
@@ -215,20 +214,6 @@ def _unreachable(address: str, why: str) -> ClusterUnreachable:
 
 
 @contextmanager
-def _without_remarks() -> Iterator[None]:
-    """Ray's part in C++ writes how much it will write straight to the error output, past ``sys.stderr``."""
-    sys.stderr.flush()
-    kept = os.dup(_ERROR_OUTPUT)
-    try:
-        with Path(os.devnull).open("wb") as nothing:
-            os.dup2(nothing.fileno(), _ERROR_OUTPUT)
-        yield
-    finally:
-        os.dup2(kept, _ERROR_OUTPUT)
-        os.close(kept)
-
-
-@contextmanager
 def _own_end() -> Iterator[None]:
     """Ray wants to hear itself that the program is to end; who runs the program does already."""
     if threading.current_thread() is not threading.main_thread():
@@ -239,6 +224,20 @@ def _own_end() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, handler)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Ray's libraries say as they start how much they are going to say, past Python's own standard error."""
+    before = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(nowhere)
 
 
 def _import_ray() -> ModuleType:

@@ -104,6 +104,7 @@ def test_groups_that_a_cluster_has_found_in_two_runs_are_those_of_one_process(
     assert alone.code == resumed.code == 3  # one file is no picture
     assert f"{KEPT} photos known from an earlier run" in resumed.err
     assert resumed.records == alone.records
+    assert "ray log level" not in resumed.err
     assert len(json.loads(alone.out)["groups"]) > 1
     query = "SELECT content, numbers, embedding, jpeg, group_id FROM faces JOIN pictures ON pictures.id = picture"
     found = [rows_of(folder / "library-1.db", query) for folder in (tmp_path / "alone", ray[0])]

@@ -152,6 +152,18 @@ def test_pools_that_can_have_none_are_refused(here: Here, facepool: Commands, tm
     assert pair.code != 0
 
 
+def test_doctor_says_how_the_index_stands(here: Here, server: IndexServer) -> None:
+    assert "does not have what the pool has, 3 templates to be stored" in here("doctor").out
+    here("index", "sync")
+    outcome = here("doctor")
+    assert f"milvus://ada:***@{PLACE.removeprefix('milvus://')}: has what the pool has, 3 templates" in outcome.out
+    assert "hunter2" not in outcome.out
+    server.away = True
+    outcome = here("doctor")
+    assert outcome.code == 6
+    assert "no server answers there" in outcome.out
+
+
 def test_a_restored_pool_takes_its_index_along(here: Here, server: IndexServer) -> None:
     assert here("pool", "backup", "backup.db").code == 0
     here("people", "remove", "Bob", "--yes")

@@ -16,11 +16,13 @@ from facepool.errors import FacepoolError
 from facepool.gallery import PostgresAddress
 from facepool.gallery.address import file_of, key_of
 from facepool.gallery.collections import collections_in
+from facepool.gallery.index_address import IndexAddress
 from facepool.gallery.schema import copies_of
 from facepool.models.catalog import BETTER_PACK, DEFAULT_PACK, PACKS, find_pack
 from facepool.optimize.advice import advise
 from facepool.runtime import Device, Runtime, default_cache, default_threads, installed_engines
-from facepool.search import describe
+from facepool.search import describe, follower
+from facepool.types import counted
 from facepool.window import check_display
 
 UNFIT = 6
@@ -65,6 +67,8 @@ def _examine(context: CommandContext) -> Iterator[Finding]:
     in_database = isinstance(context.settings.pool, PostgresAddress)
     if pool.healthy and in_database:  # else the same is wrong with both
         yield _examined("PostgreSQL", context, _postgres)
+    if pool.healthy and context.settings.index is not None:
+        yield _index(context, context.settings.index)
     if pool.healthy or not in_database:
         yield from _collections(context)
     yield _display()
@@ -165,6 +169,22 @@ def _postgres(context: CommandContext) -> str:
         if not isinstance(pool, PostgresGallery):
             raise TypeError("addresses of PostgreSQL are opened as what they are")
         return pool.about_server()
+
+
+def _index(context: CommandContext, address: IndexAddress) -> Finding:
+    """Whether the index beside the pool answers and has everything; without it, the pool is searched all the same."""
+    try:
+        extras.require("milvus")
+        with context.open_pool(must_exist=False) as pool:
+            found = follower.status(pool, address)
+    except FacepoolError as error:
+        return Finding("index", str(error), healthy=False)
+    if found.problem is not None:
+        return Finding("index", str(found.problem), healthy=False)
+    if found.is_current:
+        return Finding("index", f"{address}: has what the pool has, {counted(found.templates, 'template')}")
+    left = f"{counted(found.to_put, 'template')} to be stored, {found.to_remove} to be removed"
+    return Finding("index", f"{address}: does not have what the pool has, {left}: facepool index sync")
 
 
 def _display() -> Finding:

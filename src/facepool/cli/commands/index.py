@@ -29,11 +29,13 @@ def index() -> None:
 @settings_options("pool")
 @json_option
 def status(context: CommandContext) -> int:
-    """Say whether the index has what the pool has; the exit code is 1 where it has not.
+    """Say whether the index has what the pool has.
 
     \b
     facepool index status
     facepool index status --json
+
+    The exit code is 1 where it has not.
     """
     with context.open_pool() as pool:
         places = follower.places_of(pool)
@@ -62,7 +64,7 @@ def status(context: CommandContext) -> int:
 @settings_options("pool")
 @json_option
 def sync(context: CommandContext) -> None:
-    """Bring the index up to date, and heal what differs; make it where there is none.
+    """Make the index, or bring it up to date and mend it.
 
     \b
     facepool index sync --index milvus://host:19530
@@ -79,10 +81,12 @@ def sync(context: CommandContext) -> None:
 @settings_options("pool")
 @json_option
 def rebuild(context: CommandContext) -> None:
-    """Make the index anew from the pool; until it is whole, the one that is there is searched and kept up to date.
+    """Make the index anew from the pool.
 
     \b
     facepool index rebuild
+
+    Until it is whole, the one that is there is searched and kept up to date.
     """
     with context.open_pool() as pool, context.console.measuring("Storing in the index", "view") as report:
         _tell(context, follower.rebuild(pool, _address(context), report))
@@ -92,7 +96,7 @@ def rebuild(context: CommandContext) -> None:
 @click.option("--forget", is_flag=True, help="Do not ask the index, whose server is gone for good.")
 @settings_options("pool")
 def remove(context: CommandContext, forget: bool) -> None:
-    """Delete the index with its vectors; the pool stays, and is kept and searched without it.
+    """Delete the index with its vectors; the pool stays.
 
     \b
     facepool index remove --index milvus://host:19530
