@@ -324,7 +324,8 @@ class Turn:
             theirs = engine.numbers(after, _AT_ONCE)
             with self._record.reading() as db:
                 ours = numbers_after(db, after, _AT_ONCE)
-            ends = [int(some[-1]) for some in (ours, theirs) if len(some) == _AT_ONCE]
+            ends = [int(theirs[-1])] if len(theirs) else []  # there may be more above them, however few they are
+            ends += [int(ours[-1])] if len(ours) == _AT_ONCE else []
             last = min(ends, default=None)
             if last is not None:
                 ours, theirs = ours[ours <= last], theirs[theirs <= last]
