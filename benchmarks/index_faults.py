@@ -407,7 +407,11 @@ def judge(result: Result, told: Sequence[Told], began_s: float, ended_s: float) 
     result.longest_s = round(max(one.took_s for one in told), 1)
     if result.longest_s > MOST_S:
         result.wrong.append(f"an answer took {result.longest_s} s")
-    during = [one for one in told if began_s + SEEN_S < one.began_s < ended_s - 1.0 and one.status == 200]
+    during = [
+        one
+        for one in told
+        if began_s + SEEN_S < one.began_s and one.began_s + one.took_s < ended_s and one.status == 200
+    ]
     recognized = [one for one in during if one.kind == "recognize"]
     result.recognized = len(recognized)
     named = [one for one in recognized if _people(one.body)]

@@ -10,21 +10,22 @@ import pytest
 import support.milvus
 from facepool.errors import IndexUnusable
 from facepool.gallery.index_address import index_address
-from facepool.search import follower
-from facepool.search.follower import Engine, milvus, rebuild, status, sync
+from facepool.search.engine import Engine, OpenEngine, milvus
+from facepool.search.follower import rebuild, remove, sync
+from facepool.search.index_status import status
 from support.index_double import ADDRESS, IndexServer
 from support.pools import DIMENSION, opened, samples, space, units
 
 
 @pytest.fixture(params=["double", "lite", pytest.param("server", marks=pytest.mark.milvus)])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, follower.OpenEngine]:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, OpenEngine]:
     if request.param == "double":
         return str(ADDRESS), IndexServer()
     return support.milvus.lite_address(tmp_path) if request.param == "lite" else support.milvus.address(), milvus
 
 
 @pytest.fixture
-def engine(place: tuple[str, follower.OpenEngine]) -> Iterator[Engine]:
+def engine(place: tuple[str, OpenEngine]) -> Iterator[Engine]:
     engine = place[1](index_address(place[0]), f"facepool_{uuid4().hex}")
     yield engine
     engine.drop()
@@ -59,7 +60,7 @@ def test_a_collection_keeps_numbers_vectors_and_a_stamp(engine: Engine) -> None:
     assert not engine.exists()
 
 
-def test_a_pool_is_followed_there(place: tuple[str, follower.OpenEngine], tmp_path: Path) -> None:
+def test_a_pool_is_followed_there(place: tuple[str, OpenEngine], tmp_path: Path) -> None:
     address, open_engine = index_address(place[0]), place[1]
     with opened(tmp_path, "pool.db") as pool:
         pool.register("Ada", samples(1, 2, 3), space())
@@ -74,4 +75,4 @@ def test_a_pool_is_followed_there(place: tuple[str, follower.OpenEngine], tmp_pa
         assert sync(pool, address, thoroughly=True, open_engine=open_engine).put == 0
         assert rebuild(pool, address, open_engine=open_engine).made
         assert status(pool, address, open_engine=open_engine).in_index == 3
-        follower.remove(pool, address, open_engine=open_engine)
+        remove(pool, address, open_engine=open_engine)

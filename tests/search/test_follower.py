@@ -11,19 +11,10 @@ from facepool.errors import ConfigError, IndexUnreachable, IndexUnusable, PoolLo
 from facepool.gallery import Pool, SqlGallery, SqliteGallery, open_pool
 from facepool.gallery.backup import back_up, opened_backup, restore
 from facepool.gallery.index_rows import read_index, read_indexes
-from facepool.search import Search, SearchChoice, beside, choose, follower
-from facepool.search.follower import (
-    Follower,
-    Synced,
-    places_of,
-    rebuild,
-    record_of,
-    remove,
-    status,
-    still_there,
-    sync,
-    use_index,
-)
+from facepool.search import Search, SearchChoice, beside, choose, follower, turn
+from facepool.search.follower import IndexFollower, rebuild, remove, sync, use_index
+from facepool.search.index_status import places_of, record_of, status, still_there
+from facepool.search.turn import Synced
 from support.index_double import ADDRESS, IndexServer
 from support.pools import BACKENDS, opened, samples, space, unit, units
 
@@ -105,8 +96,8 @@ def test_an_empty_pool_has_an_index_as_soon_as_it_has_somebody(tmp_path: Path, s
 def test_whatever_is_cut_off_is_done_by_the_next(
     tmp_path: Path, server: IndexServer, word: str, times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(follower, "_AT_ONCE", 2)
-    monkeypatch.setattr(follower, "_WORTH_BUILDING", 0)
+    monkeypatch.setattr(turn, "_AT_ONCE", 2)
+    monkeypatch.setattr(turn, "_WORTH_BUILDING", 0)
     with opened(tmp_path, "pool.db") as pool:
         pool.register("Ada", samples(1, 2, 3), space())
         pool.register("Bo", samples(4, 5), space())
@@ -135,8 +126,8 @@ def test_whatever_is_cut_off_is_done_by_the_next(
 def test_while_an_index_is_made_anew_the_other_one_is_searched_and_followed(
     tmp_path: Path, server: IndexServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(follower, "_AT_ONCE", 1)
-    monkeypatch.setattr(follower, "_FOLLOW_EVERY_S", 0.0)
+    monkeypatch.setattr(turn, "_AT_ONCE", 1)
+    monkeypatch.setattr(turn, "_FOLLOW_EVERY_S", 0.0)
     with opened(tmp_path, "pool.db") as pool, opened(tmp_path, "pool.db") as other:
         assert isinstance(pool, SqlGallery)
         pool.register("Ada", samples(1, 2, 3), space())
@@ -237,7 +228,7 @@ def test_a_collection_that_was_deleted_is_made_anew(pool: Pool, server: IndexSer
 def test_what_others_added_or_deleted_there_is_found_by_numbers(
     pool: Pool, server: IndexServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(follower, "_AT_ONCE", 2)
+    monkeypatch.setattr(turn, "_AT_ONCE", 2)
     sync(pool, ADDRESS, open_engine=server)
     gone, *_, last = sorted(server.numbers)
     for number in (gone, last):
@@ -263,7 +254,7 @@ def test_a_copy_of_a_pool_does_not_change_the_index_of_the_other(tmp_path: Path,
         assert "index rebuild" in str(refused.value.fix)
         check_same(pool, server)
         (kept,) = server.kept
-        assert rebuild(copied, ADDRESS, open_engine=server).left == (kept,)
+        assert rebuild(copied, ADDRESS, open_engine=server).abandoned == (kept,)
         assert len(server.kept) == 2
         assert {*server.kept.pop(kept).vectors} == {*vectors_of(pool)}
         check_same(copied, server)
@@ -282,7 +273,7 @@ def test_who_changes_a_copy_is_told_what_to_do_and_it_is_not_searched_by_the_oth
         sync(pool, ADDRESS, open_engine=server)
     with open_pool(tmp_path / "copy.db") as copy:
         choose(copy, SearchChoice(index=ADDRESS))
-        follows = Follower(record_of(copy), ADDRESS, server)
+        follows = IndexFollower(record_of(copy), ADDRESS, server)
         copy.register("Cy", samples(4), space())
         assert "facepool index rebuild" in follows.words
         assert "facepool index sync" not in follows.words
@@ -317,11 +308,11 @@ def test_an_index_is_removed_with_its_vectors(pool: Pool, server: IndexServer) -
     assert still_there(pool) == {ADDRESS.place: 1}
     server.away = False
     remove(pool, ADDRESS, open_engine=server)
-    assert (server.kept, follower.places_of(pool), still_there(pool)) == ({}, [], {})
+    assert (server.kept, places_of(pool), still_there(pool)) == ({}, [], {})
     sync(pool, ADDRESS, open_engine=server)
     server.away = True
     remove(pool, ADDRESS, forget=True, open_engine=server)
-    assert follower.places_of(pool) == []
+    assert places_of(pool) == []
 
 
 def test_one_process_at_a_time_brings_it_up_to_date(pool: Pool, tmp_path: Path, server: IndexServer) -> None:
@@ -337,7 +328,7 @@ def test_of_many_changes_not_each_is_waited_for_but_each_erasure(
     assert isinstance(pool, SqlGallery)
     monkeypatch.setattr(follower, "_PAUSES", 1e9)
     sync(pool, ADDRESS, open_engine=server)
-    following = Follower(pool, ADDRESS, server)
+    following = IndexFollower(pool, ADDRESS, server)
     pool.register("Cy", samples(6), space())
     assert (len(server.numbers), following.is_waiting) == (6, False)
     pool.register("Cy", samples(7), space())
@@ -365,7 +356,7 @@ def test_a_program_names_an_index(tmp_path: Path, server: IndexServer, monkeypat
 
 def test_changes_of_a_program_are_followed_at_once_and_never_fail(pool: Pool, server: IndexServer) -> None:
     assert isinstance(pool, SqlGallery)
-    following = Follower(pool, ADDRESS, server)
+    following = IndexFollower(pool, ADDRESS, server)
     pool.register("Cy", samples(6), space())
     assert (following.problem, following.words) == (None, "")
     check_same(pool, server)

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from facepool import open_pool
 from facepool.gallery import SqlGallery
-from facepool.search.follower import places_of
+from facepool.search.index_status import places_of
 from facepool.types import Sample
 from facepool.web.services import Services, beside
 from support.fake_analyzer import SPACE, FakeAnalyzer, view

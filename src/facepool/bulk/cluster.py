@@ -177,8 +177,8 @@ def _connect(ray: ModuleType, address: str, stack: ExitStack) -> None:
     with _variables(_AT_IMPORT | {"RAY_USAGE_STATS_ENABLED": "0"}), _own_end(), _silent():
         try:
             ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
-        except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-            raise _unreachable(address, str(error).splitlines()[0]) from error
+        except (ray.exceptions.RayError, ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+            raise _unreachable(address, str(error).partition("\n")[0].partition(". ")[0]) from error
     stack.callback(ray.shutdown)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False

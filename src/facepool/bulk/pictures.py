@@ -14,6 +14,7 @@ from facepool.types import EmbeddingSpace, Image, one_line
 PICTURES_AT_ONCE = 8
 """Stills that are in memory together, to run the networks on; photos of 24 megapixels take 72 MB each."""
 _PIXELS_AT_ONCE = 50_000_000
+"""150 MB of decoded pictures."""
 MOST_BYTES = 1 << 30
 """Of a file. An uncompressed picture of as many pixels as are read is no larger."""
 

@@ -3,7 +3,7 @@
 How a file becomes pixels, `reading` says.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -46,7 +46,6 @@ _ANIMATED_FORMATS = frozenset({"GIF", "PNG", "WEBP"})
 _DEFAULT_FRAME_MS = 100.0
 _SHORTEST_FRAME_MS = 10.0  # or less is shown for the time above by browsers: it was never meant
 _MS_PER_S = 1000.0
-_PIXELS_AT_ONCE = 50_000_000  # 150 MB of decoded pictures
 
 
 def read_image(source: Picture) -> Image:
@@ -74,33 +73,6 @@ def read_image(source: Picture) -> Image:
 
         source = fetch_picture(source)
     return read_picture(source)
-
-
-def read_together(files: Mapping[str, bytes], broken: dict[str, InputError]) -> Iterator[dict[str, Image]]:
-    """Pictures by their content, as many together as memory allows.
-
-    Args:
-        files: The content of each picture's file, by any name.
-        broken: Those that cannot be read are added, with why.
-
-    Yields:
-        (H, W, 3) uint8 BGR by the same names, about 150 MB at a time: at least one, none twice.
-    """
-    images: dict[str, Image] = {}
-    pixels = 0
-    for name, data in files.items():
-        try:
-            image = read_image(data)
-        except InputError as error:
-            broken[name] = error
-            continue
-        if images and pixels + image.size // 3 > _PIXELS_AT_ONCE:
-            yield images
-            images, pixels = {}, 0
-        images[name] = image
-        pixels += image.size // 3
-    if images:
-        yield images
 
 
 def is_picture_name(path: Path) -> bool:

@@ -42,7 +42,8 @@ from facepool.models.catalog import ENSEMBLES, PACKS, EmbedderEntry, FmrCurve, M
 from facepool.models.checkpoints import CHECKPOINT_SUFFIXES
 from facepool.models.store import ModelStore, default_root
 from facepool.search import choose, describe, keeping_image
-from facepool.search.follower import Follower, lagging, record_of
+from facepool.search.follower import IndexFollower
+from facepool.search.index_status import lagging, record_of
 from facepool.thresholds import ThresholdPolicy
 from facepool.types import EmbeddingSpace
 
@@ -319,7 +320,7 @@ class CommandContext:
     def following(self, pool: Pool) -> Iterator[None]:
         """Changes inside the block go to the index of a pool at once; what one does not have of them is said."""
         address, before = self.settings.index, pool.changes_made
-        follower = None if address is None else Follower(record_of(pool), address)
+        follower = None if address is None else IndexFollower(record_of(pool), address)
         yield
         if pool.changes_made == before:
             return

@@ -2,11 +2,11 @@
 
 The pool is the record, and an index follows it: ``IndexRow.position`` is the revision up to which it has everything.
 What is newer stands in ``templates.revision`` and ``removed_templates``, nothing of which is ever deleted: they are the
-outbox. `facepool.search.follower` brings an index up to date, and is the only one that writes these rows.
+outbox. `facepool.search.turn` brings an index up to date, and is the only one that writes these rows.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import uuid4
@@ -22,6 +22,7 @@ State = Literal["filling", "whole", "leaving"]
 """``filling``: not everything was put there yet, and nobody searches it. ``whole``: it follows the pool.
 ``leaving``: another has taken its place, or nobody wants it any more; it is dropped as soon as that can be."""
 
+_STAMP_LETTERS, _STAMPS_KEPT = 16, 40
 _COLUMNS = "collection, place, state, dimension, space, position, filled, stamp, at, failure, failed_since"
 
 
@@ -37,8 +38,8 @@ class IndexRow:
         space: Id of the embedding space of its vectors; empty: the pool did not say.
         position: The revision of the pool up to which it has everything, and nothing that was gone then.
         filled: While it is filled: the number of the last template that was put there.
-        stamp: The last of these words the collection itself has, too, when nobody else has changed it; it gets a new
-            one each time. Those before are what it had earlier.
+        stamp: Words that were left with the collection one after the other, the newest last, with a space between. If
+            it has another one than the newest, somebody else has changed it, or it was put back to what it was.
         at: When the position was written, ISO 8601 in UTC with seconds.
         failure: Code of what went wrong when it was last to be brought up to date; empty: nothing.
         failed_since: Since when it goes wrong, as ``at``; empty: it does not.
@@ -62,6 +63,23 @@ class IndexRow:
         return cls(
             f"facepool_{uuid4().hex}", place, "filling", dimension, space, position, stamp=uuid4().hex, at=moment()
         )
+
+    @property
+    def newest_stamp(self) -> str:
+        """What the collection has, too, unless somebody else has changed it, or it was put back."""
+        return self.stamp.rpartition(" ")[2]
+
+    def with_new_stamp(self) -> "IndexRow":
+        """The row of a collection that is to get another stamp."""
+        earlier = self.stamp.split()[-_STAMPS_KEPT:]
+        return replace(self, stamp=" ".join([*earlier, uuid4().hex[:_STAMP_LETTERS]]))
+
+    def has_left(self, stamp: str) -> bool:
+        """Whether a collection with such a stamp is as this pool has left it, now or once.
+
+        A server that was killed may have forgotten the last one, or all: empty is never somebody else's.
+        """
+        return not stamp or stamp in self.stamp.split()
 
 
 def moment() -> str:
@@ -120,6 +138,12 @@ class Pending:
     def __bool__(self) -> bool:
         """Whether there is anything."""
         return bool(self.to_put or self.to_remove or self.replaced)
+
+
+def gone_from(db: Database, row: IndexRow) -> int:
+    """How many templates a collection may still have that the pool has no more; 1 where nobody can say how many."""
+    pending = pending_of(db, row)
+    return max(pending.to_remove, int(pending.replaced or row.state == "leaving"))
 
 
 def pending_of(db: Database, row: IndexRow) -> Pending:

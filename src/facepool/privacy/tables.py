@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from facepool.gallery.database import Database
-from facepool.gallery.index_rows import IndexRow, pending_of, read_indexes
+from facepool.gallery.index_rows import IndexRow, gone_from, read_indexes
 from facepool.gallery.rows import find_person
 from facepool.gallery.schema import uuid_bytes
 from facepool.privacy.holdings import Holding, HoldingKind, RetentionLimits, holding
@@ -83,8 +83,7 @@ def held_in_indexes(
         if row != _NOBODY:
             found.append(holding("milvus", place, _put_there(db, index, row), limits))
             continue
-        pending = pending_of(db, index)
-        left = max(pending.to_remove, int(pending.replaced or index.state == "leaving"))
+        left = gone_from(db, index)
         detail = "templates that have left the pool; facepool index sync removes them" if left else ""
         found.append(holding("milvus", place, left, limits, detail=detail))
     return found

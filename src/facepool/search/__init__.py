@@ -7,7 +7,8 @@ a process knows of a gallery, and whether its database is away.
 
 Galleries that are too large for the memory are searched elsewhere: in their database by ``pgvector``, with the index
 that ``hnsw`` makes there, or by an index ``beside`` them, which is in ``milvus``. These list templates; ``listed``
-makes the answer of that, with a ``mirror`` of the gallery in memory.
+makes the answer of that, with a ``mirror`` of the gallery in memory. ``follower`` brings an index up to date, in a
+``turn`` that one process at a time has, with an ``engine`` that has the vectors; ``index_status`` says how they stand.
 """
 
 from collections.abc import Callable, Iterator
@@ -66,6 +67,7 @@ __all__ = [
 ]
 
 Answer = TypeVar("Answer")
+Told = TypeVar("Told", Outage, Behind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,8 +280,10 @@ def follow(gallery: Gallery) -> None:
     known = known_of(gallery)
     if known.index is not None:
         known.current(gallery)
-    if known.mirror is not None:
-        Search(gallery).state()
+    if known.mirror is not None:  # also while something else is searched in its place
+        from facepool.search.mirror import at_one_moment  # noqa: PLC0415 -- only for large galleries
+
+        known.ask(gallery, lambda gallery: at_one_moment(in_database(gallery), lambda _mirror, _db: None))
     if known.behind is not None and known.is_beside():
         known.ask(gallery, known.look_beside)
 
@@ -303,13 +307,7 @@ def outage(gallery: Gallery) -> Outage | None:
 
 def outage_teller(gallery: Gallery) -> Callable[[], Outage | None]:
     """The same for other threads, now and later; it keeps nothing in memory."""
-    known = ref(known_of(gallery))
-
-    def tell() -> Outage | None:
-        still_known = known()
-        return None if still_known is None else still_known.outage
-
-    return tell
+    return _teller(gallery, lambda known: known.outage)
 
 
 def behind(gallery: Gallery) -> Behind | None:
@@ -319,10 +317,14 @@ def behind(gallery: Gallery) -> Behind | None:
 
 def behind_teller(gallery: Gallery) -> Callable[[], Behind | None]:
     """The same for other threads, now and later; it keeps nothing in memory."""
+    return _teller(gallery, lambda known: known.behind)
+
+
+def _teller(gallery: Gallery, told: "Callable[[Known], Told | None]") -> "Callable[[], Told | None]":
     known = ref(known_of(gallery))
 
-    def tell() -> Behind | None:
+    def tell() -> Told | None:
         still_known = known()
-        return None if still_known is None else still_known.behind
+        return None if still_known is None else told(still_known)
 
     return tell

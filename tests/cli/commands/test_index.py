@@ -56,7 +56,7 @@ def test_an_index_is_made_checked_and_removed(here: Here, server: IndexServer) -
     assert missing.code == 1
     assert "there is none yet; 3 views to be stored. Run: facepool index sync" in missing.out + missing.err
     made = here("index", "sync", "--json")
-    assert made.records == [{"put": 3, "removed": 0, "position": 3, "made": True, "left": []}]
+    assert made.records == [{"put": 3, "removed": 0, "position": 3, "made": True, "abandoned": []}]
     assert server.numbers == {1, 2, 3}
     whole = here("index", "status")
     assert whole.code == 0

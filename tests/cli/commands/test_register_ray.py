@@ -104,12 +104,14 @@ def test_a_killed_command_goes_on_with_those_who_are_not_stored(
         [sys.executable, "-m", "support.painted_command", *words],
         env=facepool.env | {"PYTHONPATH": tests},
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
     assert command.stdout is not None
     assert json.loads(command.stdout.readline())["person"] == "Ada"
     command.kill()
-    command.communicate()
+    said = command.communicate()[1]
+    assert said.splitlines() == ["Running on Ray, 2 workers"]  # and nothing that Ray has to say
     assert command.returncode == -signal.SIGKILL
     again = run(*words)
     done = [record["person"] for record in again.records if "stored" in record]

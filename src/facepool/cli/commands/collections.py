@@ -21,7 +21,8 @@ from facepool.gallery.collections import (
     unknown_collection,
 )
 from facepool.gallery.notices import COMMAND_LINE
-from facepool.search.follower import leaving, places_of, tidy
+from facepool.search.follower import tidy
+from facepool.search.index_status import leaving, places_of
 
 
 @click.group()

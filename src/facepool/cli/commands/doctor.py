@@ -21,7 +21,7 @@ from facepool.gallery.schema import copies_of
 from facepool.models.catalog import BETTER_PACK, DEFAULT_PACK, PACKS, find_pack
 from facepool.optimize.advice import advise
 from facepool.runtime import Device, Runtime, default_cache, default_threads, installed_engines
-from facepool.search import describe, follower
+from facepool.search import describe, index_status
 from facepool.types import counted
 from facepool.window import check_display
 
@@ -176,7 +176,7 @@ def _index(context: CommandContext, address: IndexAddress) -> Finding:
     try:
         extras.require("milvus")
         with context.open_pool(must_exist=False) as pool:
-            found = follower.status(pool, address)
+            found = index_status.status(pool, address)
     except FacepoolError as error:
         return Finding("index", str(error), healthy=False)
     if found.problem is not None:

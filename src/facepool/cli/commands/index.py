@@ -7,8 +7,9 @@ from facepool.cli.ui.console import counted, wall_clock
 from facepool.errors import ConfigError
 from facepool.extras import require
 from facepool.gallery.index_address import IndexAddress
-from facepool.search import follower
-from facepool.search.follower import IndexStatus, Synced
+from facepool.search import follower, index_status
+from facepool.search.index_status import IndexStatus
+from facepool.search.turn import Synced
 
 
 @click.group()
@@ -38,14 +39,14 @@ def status(context: CommandContext) -> int:
     The exit code is 1 where it has not.
     """
     with context.open_pool() as pool:
-        places = follower.places_of(pool)
+        places = index_status.places_of(pool)
         if context.settings.index is None:
             context.console.results(("index",), [({"index": place}, (place,)) for place in places])
             context.console.note(
                 "Name one with --index to hear how it is" if places else "The pool has no index, and does not need one"
             )
             return 0
-        found = follower.status(pool, _address(context))
+        found = index_status.status(pool, _address(context))
         others = [place for place in places if place != found.place]
     context.console.emit(_status_record(found))
     context.console.table(("what", "index", "pool"), _rows(found), found.place)
@@ -104,7 +105,7 @@ def remove(context: CommandContext, forget: bool) -> None:
     address = _address(context, extra=not forget)
     with context.open_pool() as pool:
         removed = follower.remove(pool, address, forget=forget)
-    _tell_of_left(context, removed)
+    _tell_of_abandoned(context, removed)
     context.console.say(f"The pool has no index at {address} any more", "good")
 
 
@@ -160,17 +161,23 @@ def _difference(found: IndexStatus) -> str:
 
 def _tell(context: CommandContext, done: Synced) -> None:
     context.console.emit(
-        {"put": done.put, "removed": done.removed, "position": done.position, "made": done.made, "left": [*done.left]}
+        {
+            "put": done.put,
+            "removed": done.removed,
+            "position": done.position,
+            "made": done.made,
+            "abandoned": [*done.abandoned],
+        }
     )
-    _tell_of_left(context, done)
+    _tell_of_abandoned(context, done)
     what = "made" if done.made else "up to date"
     context.console.say(
         f"The index is {what}: {counted(done.put, 'view')} stored, {counted(done.removed, 'view')} removed", "good"
     )
 
 
-def _tell_of_left(context: CommandContext, done: Synced) -> None:
-    for name in done.left:
+def _tell_of_abandoned(context: CommandContext, done: Synced) -> None:
+    for name in done.abandoned:
         context.console.note(
             f"The collection {name} stays there, as another pool may use it; if none does, delete it by Milvus' means"
         )

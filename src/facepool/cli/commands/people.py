@@ -32,7 +32,7 @@ from facepool.gallery.collections import DEFAULT, collections_in
 from facepool.gallery.vectors import check_vectors_of, load, open_vectors
 from facepool.privacy.traces import marks_of
 from facepool.records import consent_record, person_record, template_record
-from facepool.search.follower import still_there
+from facepool.search.index_status import still_there
 from facepool.types import Consent, EmbeddingSpace, Person, Template
 
 _FIRST_PAGE = 100

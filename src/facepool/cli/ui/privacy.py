@@ -16,7 +16,7 @@ from facepool.privacy.holdings import Holding, holding
 from facepool.privacy.report import PrivacyReport, privacy_report
 from facepool.privacy.traces import Marks
 from facepool.records import holding_record
-from facepool.search.follower import held, places_of
+from facepool.search.index_status import held, places_of
 
 _AGAIN_S = (3.0, 4.0)
 

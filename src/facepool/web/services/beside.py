@@ -15,7 +15,9 @@ from facepool.errors import FacepoolError, IndexUnreachable, IndexUnusable, Pool
 from facepool.gallery import Pool
 from facepool.gallery.index_address import IndexAddress
 from facepool.search import Behind, follow
-from facepool.search.follower import OpenEngine, milvus, still_there, sync
+from facepool.search.engine import OpenEngine, milvus
+from facepool.search.follower import sync
+from facepool.search.index_status import still_there
 from facepool.types import counted
 from facepool.web.services.announcements import Announcements
 
