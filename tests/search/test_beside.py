@@ -3,21 +3,22 @@
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from facepool.errors import IndexUnreachable
+from facepool.errors import IndexUnreachable, IndexUnusable
 from facepool.gallery import Pool, open_pool
-from facepool.search import Nearest, Search, SearchChoice, behind, choose, describe
+from facepool.search import Behind, Nearest, Search, SearchChoice, behind, choose, describe, follow
 from facepool.search import beside as beside_module
 from facepool.search import known as known_module
 from facepool.search.beside import Beside
 from facepool.search.follower import sync
 from facepool.types import Sample
 from support.index_double import ADDRESS, IndexServer
-from support.pools import samples, space, unit
+from support.pools import DIMENSION, samples, space, unit
 
 PATIENCE_S = 20.0
 
@@ -232,3 +233,36 @@ def test_a_pool_of_an_index_can_be_taken_into_the_memory_as_a_whole(pool: Pool) 
     assert len(np.unique(index.template_ids)) == 5
     pool.register("Cy", [Sample(unit(9), "x")], space())
     assert Search(pool).index().people == 3
+
+
+def test_who_is_erased_while_the_index_is_away_leaves_all_that_is_in_memory(pool: Pool, server: IndexServer) -> None:
+    known = known_module.known_of(pool)
+    asked(pool)
+    server.away = True
+    assert names(asked(pool)) == ["Ada"]
+    pool.remove("Ada")
+    follow(pool)
+    assert known.mirror is not None
+    assert known.mirror.state.revision == pool.revision()
+    assert (known.mirror.cohort.people, len(known.mirror.cohort)) == (1, 2)
+
+
+def test_an_index_that_this_pool_has_not_left_as_it_is_is_not_searched(pool: Pool, server: IndexServer) -> None:
+    server.only.stamp = "anothers"
+    with pytest.raises(IndexUnusable):
+        sync(pool, ADDRESS, open_engine=server)
+    server.only.vectors.clear()
+    found = asked(pool)
+    assert names(found) == ["Ada"]
+    assert found.state.behind is not None
+    assert found.state.behind.reason == "not_whole"
+
+
+def test_who_began_to_search_before_the_index_went_away_does_not_hide_that(pool: Pool) -> None:
+    known = beside(pool)
+    with known_module.in_database(pool).reading() as db:
+        known.away = IndexUnreachable("The index cannot be reached")
+        known.behind = Behind(0, datetime.now(UTC), "index_away")
+        known.lists(db, DIMENSION)
+    assert known.behind is not None
+    assert known.behind.reason == "index_away"

@@ -117,9 +117,10 @@ class IndexDouble:
         return np.array(rising[: max(1, limit // 4)], np.int64)
 
     def nearest(self, views: Floats, length: int, *, newest: bool = False) -> list[tuple[Numbers, Floats]]:
-        kept = self._kept("nearest newest" if newest else "nearest").vectors
+        collection = self._kept("nearest newest" if newest else "nearest")
+        kept, dimension = collection.vectors, collection.dimension
         numbers = np.array(sorted(kept), np.int64)
-        vectors = np.array([kept[number] for number in numbers.tolist()], np.float32).reshape(len(numbers), -1)
+        vectors = np.array([kept[number] for number in numbers.tolist()], np.float32).reshape(len(numbers), dimension)
         found = []
         for view in views:
             similarities = vectors @ view if len(numbers) else np.empty(0, np.float32)

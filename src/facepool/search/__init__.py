@@ -280,8 +280,10 @@ def follow(gallery: Gallery) -> None:
     known = known_of(gallery)
     if known.index is not None:
         known.current(gallery)
-    if known.mirror is not None:
-        Search(gallery).state()
+    if known.mirror is not None:  # also while something else is searched in its place
+        from facepool.search.mirror import at_one_moment  # noqa: PLC0415 -- only for large galleries
+
+        known.ask(gallery, lambda gallery: at_one_moment(in_database(gallery), lambda _mirror, _db: None))
     if known.behind is not None and known.is_beside():
         known.ask(gallery, known.look_beside)
 

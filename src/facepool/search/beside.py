@@ -155,7 +155,8 @@ class Beside:
             dimension: Length of its vectors.
         """
         row, space = read_index(db, self._address.place), read_space(db)
-        if row is None or (row.dimension, row.space) != (dimension, space.id if space else ""):
+        is_of_pool = row is not None and (row.dimension, row.space) == (dimension, space.id if space else "")
+        if row is None or not is_of_pool or row.failure == IndexUnusable.code:
             self._note("not_whole")
             return None
         index, since, newest = self._opened(row)
@@ -169,7 +170,7 @@ class Beside:
             if self.away is not None:
                 return
             self.away = error
-        self._note("index_away" if isinstance(error, IndexUnreachable) else "not_whole")
+            self._set("index_away" if isinstance(error, IndexUnreachable) else "not_whole")
         with suppress(RuntimeError):  # the system has no thread left
             threading.Thread(target=_wait, args=(ref(self),), name="facepool-index-away", daemon=True).start()
             return
@@ -227,6 +228,11 @@ class Beside:
         self._note("following" if lags else None, tail.left_out, since)
 
     def _note(self, reason: BehindReason | None, templates: int = 0, since: datetime | None = None) -> None:
+        with self._lock:
+            if self.away is None:  # otherwise who began before it went away would hide that
+                self._set(reason, templates, since)
+
+    def _set(self, reason: BehindReason | None, templates: int = 0, since: datetime | None = None) -> None:
         before = self.behind
         if before is not None and before.reason == reason:
             since = before.since
