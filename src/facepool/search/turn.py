@@ -219,13 +219,22 @@ class Turn:
             self._forget(row)
 
     def _new(self) -> IndexRow | None:
-        """Have the pool remember a collection that is to be made; None: it has no template yet."""
+        """Have the pool remember a collection that is to be made; None: it has no template yet.
+
+        An address that was mistyped, or lets nobody in, is not remembered: every command would speak of it for ever.
+        """
         with self._record.reading() as db:
             dimension, space, revision = dimension_of(db), read_space(db), revision_of(db)
         if not dimension:
             return None
         row = IndexRow.new(self._address.place, dimension, space.id if space else "", revision)
-        self._write(row)
+        self._write(row)  # first: it may be cut off in between
+        try:
+            with self._engine(row) as engine:
+                engine.create(dimension)
+        except (IndexUnreachable, IndexUnusable):
+            self._forget(row)
+            raise
         return row
 
     def _fill(self, row: IndexRow, serving: IndexRow | None) -> None:
