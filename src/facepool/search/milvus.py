@@ -192,20 +192,20 @@ class MilvusIndex:
         found = self._ask(partial(self._query, which, [_ID], limit=LONGEST_LIST))
         return np.unique(np.array([row[_ID] for row in found], np.int64))
 
-    def nearest(self, views: Floats, length: int, *, newest: bool = False) -> list[tuple[Numbers, Floats]]:
+    def nearest(self, views: Floats, length: int, *, settled: bool = False) -> list[tuple[Numbers, Floats]]:
         """The templates nearest to views, about: an index may overlook some, and what was stored seconds ago.
 
         Args:
             views: (V, D) float32, rows of L2 norm 1; V may be 0.
             length: How many templates a view, 1 to `LONGEST_LIST`.
-            newest: Wait until whatever was stored before is seen by this search: half a second.
+            settled: Wait until whatever was stored before is seen by this search: half a second.
 
         Returns:
             For each view (N,) numbers and (N,) float32 similarities, most similar first; N is at most `length`.
         """
         found: list[tuple[Numbers, Floats]] = []
         for part in _parts(len(views), _VIEWS_AT_ONCE):
-            lists = self._ask(partial(self._search, list(views[part]), length, newest=newest))
+            lists = self._ask(partial(self._search, list(views[part]), length, settled=settled))
             found += [
                 (
                     np.array([hit[_ID] for hit in hits], np.int64),
@@ -297,7 +297,7 @@ class MilvusIndex:
         return found
 
     def _search(
-        self, views: list[Floats], length: int, client: "MilvusClient", *, newest: bool
+        self, views: list[Floats], length: int, client: "MilvusClient", *, settled: bool
     ) -> list[list[dict[str, Any]]]:
         found: list[list[dict[str, Any]]] = client.search(
             self._name,
@@ -306,7 +306,7 @@ class MilvusIndex:
             limit=length,
             output_fields=[_ID],
             search_params={"metric_type": "IP", "params": {"ef": max(IN_VIEW, length)}},
-            consistency_level="Strong" if newest else "Bounded",
+            consistency_level="Strong" if settled else "Bounded",
             timeout=_SEARCH_S,
         )
         return found
