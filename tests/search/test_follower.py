@@ -375,3 +375,37 @@ def test_changes_of_a_program_are_followed_at_once_and_never_fail(pool: Pool, se
     with pool.reading() as db:
         assert [row.failure for row in read_indexes(db)] == [""]
     assert np.array_equal(sorted(server.numbers), [template.id for template in pool.templates()])
+
+
+def test_a_new_index_is_searched_when_its_server_shows_everything(pool: Pool, server: IndexServer) -> None:
+    def check(word: str) -> None:
+        if word in {"put", "settle"}:
+            assert isinstance(pool, SqlGallery)
+            with pool.reading() as db:
+                assert read_index(db, ADDRESS.place) is None
+
+    server.before = check
+    sync(pool, ADDRESS, open_engine=server)
+    assert server.asked.index("put") < server.asked.index("settle")
+
+
+def test_what_a_server_forgot_of_very_many_is_built_again(
+    pool: Pool, server: IndexServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync(pool, ADDRESS, open_engine=server)
+    monkeypatch.setattr(turn, "_WORTH_BUILDING", 3)
+    server.only.vectors.clear()
+    server.asked.clear()
+    sync(pool, ADDRESS, thoroughly=True, open_engine=server)
+    check_same(pool, server)
+    assert "finish" in server.asked
+
+
+def test_who_was_erased_leaves_the_index_before_what_is_new_goes_there(pool: Pool, server: IndexServer) -> None:
+    sync(pool, ADDRESS, open_engine=server)
+    server.asked.clear()
+    pool.remove("Ada")
+    pool.register("Cy", samples(6), space())
+    sync(pool, ADDRESS, open_engine=server)
+    check_same(pool, server)
+    assert server.asked.index("remove") < server.asked.index("put")
