@@ -2,15 +2,17 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from facepool.bulk import LocalAnalysis, PictureFaces, RayAnalysis, RayJob, open_ray
-from facepool.errors import ClusterFailed, ClusterUnreachable, ConfigError
-from facepool.faces.analyze import Analyzer
+from facepool.errors import ClusterFailed, ClusterUnreachable, ConfigError, ImageUnreadable
+from facepool.faces.analyze import Analyzer, AnyImage, Faces, pixels_of
 from facepool.types import EmbeddingSpace
 from support.fake_analyzer import SPACE
 from support.painted import PaintedAnalyzer, SlowPaintedAnalyzer, paint
@@ -84,9 +86,71 @@ def test_what_was_in_hand_of_what_is_killed_is_done_by_others(two_nodes: RayClus
     assert all(map(same, found, LocalAnalysis(PaintedAnalyzer()).analyze(paths)))
 
 
+def test_a_picture_that_ends_its_worker_is_left_out_and_the_others_are_not(
+    two_nodes: RayCluster, tmp_path: Path
+) -> None:
+    paths = [paint(tmp_path / f"{n}.png", (n % 4, n)) for n in range(40)]
+    paths[21] = paint(tmp_path / "bad.png", (0, DEADLY))
+    with open_ray(RayJob(two_nodes.address, DeadlyAnalyzer, SPACE)) as analysis:
+        found = list(analysis.analyze(paths))
+    assert [picture.path for picture in found] == paths
+    assert isinstance(found[21].problem, ImageUnreadable)
+    assert "each worker that had it in hand ended, the last 2 with nothing else, on " in found[21].problem.why
+    del found[21], paths[21]
+    assert all(map(same, found, LocalAnalysis(PaintedAnalyzer()).analyze(paths)))
+
+
+def test_machines_that_compute_in_different_ways_are_known(two_nodes: RayCluster, tmp_path: Path) -> None:
+    paths = [paint(tmp_path / f"{n}.png", (n % 4, n)) for n in range(32)]
+    with open_ray(RayJob(two_nodes.address, ManyKindsAnalyzer, SPACE)) as analysis:
+        assert len(list(analysis.analyze(paths))) == 32
+    assert len(analysis.kinds) > 1
+
+
+def test_workers_of_this_machine_leave_nothing_in_its_users_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, short = tmp_path / "home", Path(tempfile.mkdtemp(prefix="t-"))
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    monkeypatch.setattr(tempfile, "tempdir", str(short))
+    picture = paint(tmp_path / "ada.png", (0, 1))
+    with open_ray(RayJob("local", PaintedAnalyzer, SPACE)) as analysis:
+        (found,) = analysis.analyze([picture])
+        (token,) = short.glob("*/token")
+        assert token.stat().st_mode & 0o777 == 0o600
+    assert found.faces is not None
+    assert list(home.iterdir()) == []
+    assert list(short.iterdir()) == []
+    short.rmdir()
+    assert "RAY_AUTH_MODE" not in os.environ
+
+
 def other_space() -> Analyzer:
     """Of a machine with other networks."""
     return OtherAnalyzer()
+
+
+DEADLY = 255
+"""Of the angle that ends a process."""
+
+
+class DeadlyAnalyzer(PaintedAnalyzer):
+    """Ends its process when it sees the angle."""
+
+    def analyze_batch(self, images_bgr: Sequence[AnyImage], *, moving: bool = False) -> list[Faces]:
+        if any(pixels_of(image)[0, 0, 1] == DEADLY for image in images_bgr):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().analyze_batch(images_bgr, moving=moving)
+
+
+class ManyKindsAnalyzer(PaintedAnalyzer):
+    """Computes in another way each time."""
+
+    @property
+    def runs_on(self) -> str:
+        return str(time.monotonic_ns())
 
 
 class OtherAnalyzer(PaintedAnalyzer):
