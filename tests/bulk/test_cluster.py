@@ -4,7 +4,7 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +12,10 @@ import pytest
 
 from facepool.bulk import LocalAnalysis, PictureFaces, RayAnalysis, RayJob, open_ray
 from facepool.errors import ClusterFailed, ClusterUnreachable, ConfigError, ImageUnreadable
-from facepool.faces.analyze import Analyzer, AnyImage, Faces, pixels_of
+from facepool.faces.analyze import Analyzer
 from facepool.types import EmbeddingSpace
 from support.fake_analyzer import SPACE
-from support.painted import PaintedAnalyzer, SlowPaintedAnalyzer, paint
+from support.painted import DEADLY, DeadlyAnalyzer, PaintedAnalyzer, SlowPaintedAnalyzer, paint
 from support.ports import free_port
 from support.ray_cluster import RayCluster
 
@@ -90,7 +90,7 @@ def test_a_picture_that_ends_its_worker_is_left_out_and_the_others_are_not(
     two_nodes: RayCluster, tmp_path: Path
 ) -> None:
     paths = [paint(tmp_path / f"{n}.png", (n % 4, n)) for n in range(40)]
-    paths[21] = paint(tmp_path / "bad.png", (0, DEADLY))
+    paths[21] = paint(tmp_path / "bad.png", (0, 1), blue=DEADLY)
     with open_ray(RayJob(two_nodes.address, DeadlyAnalyzer, SPACE)) as analysis:
         found = list(analysis.analyze(paths))
     assert [picture.path for picture in found] == paths
@@ -130,19 +130,6 @@ def test_workers_of_this_machine_leave_nothing_in_its_users_home(
 def other_space() -> Analyzer:
     """Of a machine with other networks."""
     return OtherAnalyzer()
-
-
-DEADLY = 255
-"""Of the angle that ends a process."""
-
-
-class DeadlyAnalyzer(PaintedAnalyzer):
-    """Ends its process when it sees the angle."""
-
-    def analyze_batch(self, images_bgr: Sequence[AnyImage], *, moving: bool = False) -> list[Faces]:
-        if any(pixels_of(image)[0, 0, 1] == DEADLY for image in images_bgr):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().analyze_batch(images_bgr, moving=moving)
 
 
 class ManyKindsAnalyzer(PaintedAnalyzer):
