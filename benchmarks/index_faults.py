@@ -277,7 +277,13 @@ def _disk_full(world: World) -> Callable[[], None]:
     with ballast.open("wb") as file, suppress(OSError):
         while True:
             file.write(bytes(1 << 20))
-    return ballast.unlink
+
+    def end() -> None:
+        ballast.unlink()
+        if not world.milvus.runs:  # it ends itself then; service managers start it again
+            world.milvus.start()
+
+    return end
 
 
 @fault("server-killed", "The server of facepool is killed under load, and started again")
