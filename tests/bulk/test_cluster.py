@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facepool.bulk import LocalAnalysis, PictureFaces, RayAnalysis, RayJob, open_ray
+from facepool.bulk import LocalAnalysis, PictureFaces, RayAnalysis, RayJob, cluster, open_ray
 from facepool.errors import ClusterFailed, ClusterUnreachable, ConfigError
 from facepool.faces.analyze import Analyzer
 from facepool.types import EmbeddingSpace
 from support.fake_analyzer import SPACE
-from support.painted import PaintedAnalyzer, SlowPaintedAnalyzer, paint
+from support.painted import DEADLY, DeadlyAnalyzer, PaintedAnalyzer, SlowPaintedAnalyzer, paint
 from support.ports import free_port
 from support.ray_cluster import RayCluster
 
@@ -82,6 +82,18 @@ def test_what_was_in_hand_of_what_is_killed_is_done_by_others(two_nodes: RayClus
     assert two_nodes.last.runs is (what == "worker")
     assert [picture.path for picture in found] == paths
     assert all(map(same, found, LocalAnalysis(PaintedAnalyzer()).analyze(paths)))
+
+
+def test_a_picture_that_no_worker_survives_ends_the_work(
+    two_nodes: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_TRIES", 2)
+    paths = [paint(tmp_path / f"{n}.png", (n % 4, n), blue=DEADLY if n == 5 else 0) for n in range(8)]
+    with (
+        open_ray(RayJob(two_nodes.address, DeadlyAnalyzer, SPACE)) as analysis,
+        pytest.raises(ClusterFailed, match="2 workers died one after the other at the same pictures"),
+    ):
+        list(analysis.analyze(paths))
 
 
 def other_space() -> Analyzer:

@@ -74,7 +74,7 @@ def test_while_the_index_is_away_the_pool_is_searched_without_and_nobody_waits_t
         assert found.state.behind is not None
         assert (found.state.behind.reason, found.state.behind.templates) == ("index_away", 0)
     assert behind(pool) == Search(pool).state().behind == found.state.behind
-    assert server.asked.count("nearest") + server.asked.count("nearest newest") <= 2  # and the thread that tries
+    assert server.asked.count("nearest") + server.asked.count("nearest settled") <= 2  # and the thread that tries
     assert "without it" in describe(pool)
 
 
@@ -179,7 +179,7 @@ def test_what_a_server_may_not_show_yet_is_compared_too(pool: Pool, server: Inde
 def test_right_after_a_change_a_new_process_waits_for_what_the_server_has(pool: Pool, server: IndexServer) -> None:
     server.asked.clear()
     asked(pool)
-    assert server.asked == ["nearest newest"]
+    assert server.asked == ["nearest settled"]
 
 
 def test_an_index_of_another_model_is_not_searched(pool: Pool, server: IndexServer) -> None:

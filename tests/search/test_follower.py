@@ -11,9 +11,9 @@ from facepool.errors import ConfigError, IndexUnreachable, IndexUnusable, PoolLo
 from facepool.gallery import Pool, SqlGallery, SqliteGallery, open_pool
 from facepool.gallery.backup import back_up, opened_backup, restore
 from facepool.gallery.index_rows import read_index, read_indexes
-from facepool.search import Search, follower, turn
+from facepool.search import Search, SearchChoice, beside, choose, follower, turn
 from facepool.search.follower import IndexFollower, rebuild, remove, sync, use_index
-from facepool.search.index_status import places_of, status, still_there
+from facepool.search.index_status import places_of, record_of, status, still_there
 from facepool.search.turn import Synced
 from support.index_double import ADDRESS, IndexServer
 from support.pools import BACKENDS, opened, samples, space, unit, units
@@ -175,12 +175,14 @@ def test_while_it_is_away_the_pool_knows_what_it_owes(pool: Pool, server: IndexS
     assert not status(pool, ADDRESS, open_engine=server).failed_since
 
 
-def test_a_pool_that_was_never_connected_remembers_that_too(pool: Pool, server: IndexServer) -> None:
+def test_an_address_that_nobody_ever_reached_is_not_remembered(pool: Pool, server: IndexServer) -> None:
     server.away = True
     with pytest.raises(IndexUnreachable):
         sync(pool, ADDRESS, open_engine=server)
     stood = status(pool, ADDRESS, open_engine=server)
-    assert (stood.state, stood.to_put) == ("filling", 5)
+    assert (stood.state, stood.to_put, stood.is_current) == ("none", 5, False)
+    assert isinstance(stood.problem, IndexUnreachable)
+    assert places_of(pool) == []  # mistyped perhaps, and every command would speak of it
     pool.remove("Ada")
     assert still_there(pool) == {}  # it never had anybody
     server.away = False
@@ -256,6 +258,31 @@ def test_a_copy_of_a_pool_does_not_change_the_index_of_the_other(tmp_path: Path,
         assert len(server.kept) == 2
         assert {*server.kept.pop(kept).vectors} == {*vectors_of(pool)}
         check_same(copied, server)
+
+
+def test_who_changes_a_copy_is_told_what_to_do_and_it_is_not_searched_by_the_others_index(
+    tmp_path: Path, server: IndexServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beside, "MilvusIndex", server)
+    with opened(tmp_path, "pool.db") as pool:
+        pool.register("Ada", samples(1, 2), space())
+        sync(pool, ADDRESS, open_engine=server)
+    shutil.copy(tmp_path / "pool.db", tmp_path / "copy.db")
+    with opened(tmp_path, "pool.db") as pool:
+        pool.register("Bo", samples(3), space())
+        sync(pool, ADDRESS, open_engine=server)
+    with open_pool(tmp_path / "copy.db") as copy:
+        choose(copy, SearchChoice(index=ADDRESS))
+        follows = IndexFollower(record_of(copy), ADDRESS, server)
+        copy.register("Cy", samples(4), space())
+        assert "facepool index rebuild" in follows.words
+        assert "facepool index sync" not in follows.words
+        server.asked.clear()
+        found = Search(copy, space()).nearest(unit(4)[None], 1)
+        assert [one.person for one in found.candidates[0]] == ["Cy"]
+        assert found.state.behind is not None
+        assert found.state.behind.reason == "not_whole"
+        assert server.asked == []
 
 
 def test_a_server_that_forgot_what_it_had_acknowledged_gets_it_again(pool: Pool, server: IndexServer) -> None:
@@ -348,3 +375,37 @@ def test_changes_of_a_program_are_followed_at_once_and_never_fail(pool: Pool, se
     with pool.reading() as db:
         assert [row.failure for row in read_indexes(db)] == [""]
     assert np.array_equal(sorted(server.numbers), [template.id for template in pool.templates()])
+
+
+def test_a_new_index_is_searched_when_its_server_shows_everything(pool: Pool, server: IndexServer) -> None:
+    def check(word: str) -> None:
+        if word in {"put", "settle"}:
+            assert isinstance(pool, SqlGallery)
+            with pool.reading() as db:
+                assert read_index(db, ADDRESS.place) is None
+
+    server.before = check
+    sync(pool, ADDRESS, open_engine=server)
+    assert server.asked.index("put") < server.asked.index("settle")
+
+
+def test_what_a_server_forgot_of_very_many_is_built_again(
+    pool: Pool, server: IndexServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync(pool, ADDRESS, open_engine=server)
+    monkeypatch.setattr(turn, "_WORTH_BUILDING", 3)
+    server.only.vectors.clear()
+    server.asked.clear()
+    sync(pool, ADDRESS, thoroughly=True, open_engine=server)
+    check_same(pool, server)
+    assert "finish" in server.asked
+
+
+def test_who_was_erased_leaves_the_index_before_what_is_new_goes_there(pool: Pool, server: IndexServer) -> None:
+    sync(pool, ADDRESS, open_engine=server)
+    server.asked.clear()
+    pool.remove("Ada")
+    pool.register("Cy", samples(6), space())
+    sync(pool, ADDRESS, open_engine=server)
+    check_same(pool, server)
+    assert server.asked.index("remove") < server.asked.index("put")

@@ -124,6 +124,26 @@ def test_a_login_that_is_refused_is_said_apart_from_a_server_that_is_away() -> N
         assert "s3cret" not in str(raised.value)
 
 
+@pytest.mark.milvus
+def test_a_server_without_tls_and_one_without_the_database_are_said_as_what_they_are() -> None:
+    running = support.milvus.server()
+    plain = MilvusIndex(index_address(f"milvus+tls://localhost:{running.port}"), "facepool_test")
+    with pytest.raises(IndexUnreachable, match=r"does not speak TLS[\s\S]*milvus://"):
+        plain.create(DIMENSION)
+    nowhere = MilvusIndex(index_address(running.address(database="nowhere")), "facepool_test")
+    with pytest.raises(IndexUnusable, match="its server has no database nowhere"):
+        nowhere.create(DIMENSION)
+
+
+def test_a_file_that_cannot_be_opened_is_no_server_that_is_away(tmp_path: Path) -> None:
+    support.milvus.lite_address(tmp_path)
+    (tmp_path / "other.db").write_bytes(b"something else")
+    for path in (tmp_path / "other.db", tmp_path / "missing" / "index.db"):
+        index = MilvusIndex(index_address(f"milvus+lite:{path}"), "facepool_test")
+        with pytest.raises(IndexUnreachable, match=r"its file cannot be opened[\s\S]*name another file"):
+            index.create(DIMENSION)
+
+
 def test_a_server_that_accepts_and_says_nothing_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pymilvus")
     monkeypatch.setattr(milvus, "_SEARCH_S", 0.3)

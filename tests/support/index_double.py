@@ -116,8 +116,8 @@ class IndexDouble:
         # Fewer than there are room for do not mean that there are no more, as with Milvus where numbers lie far apart.
         return np.array(rising[: max(1, limit // 4)], np.int64)
 
-    def nearest(self, views: Floats, length: int, *, newest: bool = False) -> list[tuple[Numbers, Floats]]:
-        collection = self._kept("nearest newest" if newest else "nearest")
+    def nearest(self, views: Floats, length: int, *, settled: bool = False) -> list[tuple[Numbers, Floats]]:
+        collection = self._kept("nearest settled" if settled else "nearest")
         kept, dimension = collection.vectors, collection.dimension
         numbers = np.array(sorted(kept), np.int64)
         vectors = np.array([kept[number] for number in numbers.tolist()], np.float32).reshape(len(numbers), dimension)

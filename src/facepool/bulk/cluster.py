@@ -15,6 +15,7 @@ import signal
 import socket
 import tempfile
 import threading
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -39,6 +40,8 @@ _MOST_PICTURES = 64
 """Pictures that a worker gets at once: what a dead one had in hand is looked at again."""
 _PARTS_EACH = 8
 """Parts a worker gets at least, where there are few pictures, so that all of them end at about the same time."""
+_TRIES = 5
+"""So often a part is begun whose worker dies each time, until the pictures are to blame and not the machines."""
 _AT_IMPORT = {
     # Ray prints what happens on other machines into the output of this process, into which results go.
     "RAY_DEDUP_LOGS_SKIP_REGEX": "^",
@@ -123,15 +126,19 @@ class RayAnalysis:
         ray = _import_ray()
         job = self._job
         task = Task(job.load, job.space, folder, version("facepool"), aligned=job.aligned)
-        data = ray.data.from_items(parts, override_num_blocks=len(parts)).map_batches(
-            Worker,
-            fn_constructor_kwargs={"task": task, "known": ray.put(frozenset(known))},
-            batch_size=None,  # a part as it is
-            batch_format="numpy",
-            concurrency=min(self.workers, len(parts)),
-            num_cpus=job.cpus,
-            num_gpus=job.gpus or None,
-        )
+        with warnings.catch_warnings():
+            # Ray will have another way to say how often a part is begun, and has none yet.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            data = ray.data.from_items(parts, override_num_blocks=len(parts)).map_batches(
+                Worker,
+                fn_constructor_kwargs={"task": task, "known": ray.put(frozenset(known))},
+                batch_size=None,  # a part as it is
+                batch_format="numpy",
+                concurrency=min(self.workers, len(parts)),
+                num_cpus=job.cpus,
+                num_gpus=job.gpus or None,
+                max_task_retries=_TRIES - 1,
+            )
         for row in data.iter_rows():
             yield row[RESULTS]
 
@@ -185,7 +192,7 @@ def _connect(ray: ModuleType, address: str, stack: ExitStack) -> None:
     context.print_on_execution_start = False
     context.execution_options.preserve_order = True
     for name in ("ray", "ray.data", "ray.util"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what ends the work is told by our errors
 
 
 def _check_answers(address: str) -> None:
@@ -264,6 +271,13 @@ def _explained(address: str) -> Iterator[None]:
     ray = _import_ray()
     try:
         yield
+    except ray.exceptions.RayActorError:
+        raise ClusterFailed(
+            f"The Ray cluster {address} has not gone on",
+            why=f"{_TRIES} workers died one after the other at the same pictures",
+            fix="Give workers more memory, or look without --ray which picture it is, and leave that out; what was "
+            "stored before is stored",
+        ) from None
     except (ray.exceptions.RayError, ray.data.exceptions.RayDataUserCodeException, ConnectionError) as error:
         raise ClusterFailed(
             f"The Ray cluster {address} has not gone on",

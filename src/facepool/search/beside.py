@@ -92,22 +92,22 @@ class IndexLists:
         index: Lists numbers.
         tail: What it may not have.
         db: The gallery at one moment, which has the people.
-        newest: Whether to wait for what the index has, and may not show yet.
+        settled: Whether to wait for what the index has, and may not show yet.
     """
 
     longest = LONGEST_LIST
 
-    def __init__(self, index: MilvusIndex, tail: Tail, db: Database, *, newest: bool) -> None:
+    def __init__(self, index: MilvusIndex, tail: Tail, db: Database, *, settled: bool) -> None:
         self._index = index
         self._tail = tail
         self._db = db
-        self._newest = newest
+        self._settled = settled
         self.slack = exact.rounding_slack(tail.vectors.shape[1])
 
     def nearest(self, views: Floats, length: int) -> list[Listed]:
         """For each of (V, D) views the people of so many templates, and everybody of the tail."""
         length = min(length, self.longest)
-        lists = self._index.nearest(views, length, newest=self._newest)
+        lists = self._index.nearest(views, length, settled=self._settled)
         owners = self._owners(np.concatenate([numbers for numbers, _ in lists]) if lists else np.zeros(0, np.int64))
         products = views @ self._tail.vectors.T
         found = []
@@ -159,10 +159,10 @@ class Beside:
         if row is None or not is_of_pool or row.failure == IndexUnusable.code:
             self._note("not_whole")
             return None
-        index, since, newest = self._opened(row)
+        index, since, settled = self._opened(row)
         tail = Tail.read(db, since, dimension)
         self._note_tail(tail)
-        return IndexLists(index, tail, db, newest=newest)
+        return IndexLists(index, tail, db, settled=settled)
 
     def note_failure(self, error: IndexUnreachable | IndexUnusable) -> None:
         """Ask the index no more until it answers again, which a thread of its own tries."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from facepool.errors import FacepoolError, PoolLocked
+from facepool.errors import FacepoolError, IndexUnusable, PoolLocked
 from facepool.extras import require
 from facepool.gallery import Gallery
 from facepool.gallery.base import Report
@@ -203,10 +203,9 @@ class IndexFollower:
         why = self.problem.why or self.problem.what
         left = still_there(self._gallery).get(self._address.place, 0)
         erased = f" {counted(left, 'template')} that left the pool may still be in it." if left else ""
-        return (
-            f"The index {self._address} does not have the last change yet: {why}.{erased} The next change, a server of "
-            "facepool, or facepool index sync makes up for it."
-        )
+        by_itself = "The next change, a server of facepool, or facepool index sync makes up for it"
+        fix = self.problem.fix if isinstance(self.problem, IndexUnusable) else by_itself
+        return f"The index {self._address} does not have the last change yet: {why}.{erased} {fix}."
 
 
 def use_index(gallery: Gallery, address: str | IndexAddress) -> IndexFollower:

@@ -78,7 +78,9 @@ def status(gallery: Gallery, address: IndexAddress, *, open_engine: OpenEngine =
         nothing = IndexRow("", address.place, "whole", 0, "")
         pending, templates = pending_of(db, nothing if row is None else row), count_of(db, "templates")
     leaving = sum(one.state == "leaving" for one in rows)
-    in_index, problem = (None, None) if row is None else _asked(address, row, open_engine)
+    asked = IndexRow.new(address.place, 0, "", 0) if row is None else row
+    is_no_file = row is None and address.path is not None  # to ask would make one
+    in_index, problem = (None, None) if is_no_file else _asked(address, asked, open_engine)
     return IndexStatus(
         place=address.place,
         state="none" if row is None or row.state == "leaving" else row.state,

@@ -6,6 +6,7 @@ failures mean to a user is said here; nothing above this module knows Milvus.
 
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from enum import Enum
@@ -52,8 +53,20 @@ _SHOWN = 160
 
 _NO_CONNECTION, _NOT_FOUND, _NOT_LOADED, _NO_DATABASE = 2, 100, 101, 800
 """The server's codes of errors, of which clients of Milvus 2.3 and later know the same."""
+_NO_DATABASE_WORDS = re.compile(r"database:?\s*\S* not found")
+"""What a server of Milvus 2.3 says in place of the code."""
+_NO_FILE = "open local milvus failed"
+_NO_TLS = re.compile(r"\b(?:ssl|tls)\b", re.IGNORECASE)
 _NO_ROOM = frozenset({8, 9})
 _LATER = "It is tried again by itself; look whether the server runs, and into its log"
+_FILE = (
+    "its file cannot be opened: its folder is not there, another process has it open, or it is something else",
+    "Make the folder, end the other process (a file is for one at a time), or name another file",
+)
+_TLS = (
+    "its server does not speak TLS, or has a certificate that nobody here trusts",
+    "Write milvus:// where it has none; name your own authority's certificates in GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+)
 _LOGIN = "Check the user and the password, or the token, of the address"
 _REBUILD = "Have it made anew: facepool index rebuild"
 _REFUSED = ("unauthenticated", "permission", "auth check", "token")
@@ -180,20 +193,20 @@ class MilvusIndex:
         found = self._ask(partial(self._query, which, [_ID], limit=LONGEST_LIST))
         return np.unique(np.array([row[_ID] for row in found], np.int64))
 
-    def nearest(self, views: Floats, length: int, *, newest: bool = False) -> list[tuple[Numbers, Floats]]:
+    def nearest(self, views: Floats, length: int, *, settled: bool = False) -> list[tuple[Numbers, Floats]]:
         """The templates nearest to views, about: an index may overlook some, and what was stored seconds ago.
 
         Args:
             views: (V, D) float32, rows of L2 norm 1; V may be 0.
             length: How many templates a view, 1 to `LONGEST_LIST`.
-            newest: Wait until whatever was stored before is seen by this search: half a second.
+            settled: Wait until whatever was stored before is seen by this search: half a second.
 
         Returns:
             For each view (N,) numbers and (N,) float32 similarities, most similar first; N is at most `length`.
         """
         found: list[tuple[Numbers, Floats]] = []
         for part in _parts(len(views), _VIEWS_AT_ONCE):
-            lists = self._ask(partial(self._search, list(views[part]), length, newest=newest))
+            lists = self._ask(partial(self._search, list(views[part]), length, settled=settled))
             found += [
                 (
                     np.array([hit[_ID] for hit in hits], np.int64),
@@ -285,7 +298,7 @@ class MilvusIndex:
         return found
 
     def _search(
-        self, views: list[Floats], length: int, client: "MilvusClient", *, newest: bool
+        self, views: list[Floats], length: int, client: "MilvusClient", *, settled: bool
     ) -> list[list[dict[str, Any]]]:
         found: list[list[dict[str, Any]]] = client.search(
             self._name,
@@ -294,7 +307,7 @@ class MilvusIndex:
             limit=length,
             output_fields=[_ID],
             search_params={"metric_type": "IP", "params": {"ef": max(IN_VIEW, length)}},
-            consistency_level="Strong" if newest else "Bounded",
+            consistency_level="Strong" if settled else "Bounded",
             timeout=_SEARCH_S,
         )
         return found
@@ -367,13 +380,15 @@ class MilvusIndex:
         if isinstance(code, Enum) and code.name in _CALLS:  # a call that was repeated, until its time was over
             return self._unreachable(*_CALLS[code.name])
         words = message.lower()
+        if self._address.path is not None and _NO_FILE in words:
+            return self._unreachable(*_FILE)
         if any(word in words for word in _REFUSED):
             return self._unreachable("its server does not accept the login", _LOGIN)
         if code == _NO_CONNECTION:
             return self._unreachable(*_CALLS["UNAVAILABLE"])
         if code == _NOT_FOUND:
             return self._is_missing()
-        if code == _NO_DATABASE:
+        if code == _NO_DATABASE or _NO_DATABASE_WORDS.search(words):
             return IndexUnusable(
                 f"The index {self._address} cannot be used",
                 why=f"its server has no database {self._address.database}",
@@ -392,6 +407,8 @@ def _call_meaning(error: object) -> tuple[str, str]:
     import grpc  # noqa: PLC0415 -- costs a second, which only those who have an index pay
 
     name = error.code().name if isinstance(error, grpc.Call) else "UNKNOWN"
+    if name == "UNAVAILABLE" and isinstance(error, grpc.Call) and _NO_TLS.search(error.details() or ""):
+        return _TLS
     return _CALLS.get(name, (f"the call to its server failed ({name})", _LATER))
 
 

@@ -219,13 +219,22 @@ class Turn:
             self._forget(row)
 
     def _new(self) -> IndexRow | None:
-        """Have the pool remember a collection that is to be made; None: it has no template yet."""
+        """Have the pool remember a collection that is to be made; None: it has no template yet.
+
+        An address that was mistyped, or lets nobody in, is not remembered: every command would speak of it for ever.
+        """
         with self._record.reading() as db:
             dimension, space, revision = dimension_of(db), read_space(db), revision_of(db)
         if not dimension:
             return None
         row = IndexRow.new(self._address.place, dimension, space.id if space else "", revision)
-        self._write(row)
+        self._write(row)  # first: it may be cut off in between
+        try:
+            with self._engine(row) as engine:
+                engine.create(dimension)
+        except (IndexUnreachable, IndexUnusable):
+            self._forget(row)
+            raise
         return row
 
     def _fill(self, row: IndexRow, serving: IndexRow | None) -> None:
@@ -256,8 +265,10 @@ class Turn:
                     serving = None if serving is None else self._follow(serving)
                     row = self._follow(row)
                     followed_at_s = time.monotonic()
+            engine.settle()
             if total > _WORTH_BUILDING:
                 engine.finish()
+            row = replace(row, at=moment())
         row = replace(self._follow(row, thoroughly=is_resumed), state="whole", filled=0)
         before = [] if serving is None else [replace(serving, state="leaving")]
         self._write(row, *before)
@@ -271,16 +282,18 @@ class Turn:
                     pending = pending_of(db, replace(row, state="whole"))
                 if not pending and not thoroughly:
                     break
-                spanned = self._put_newer(engine, row, pending)
                 with self._record.reading() as db:
                     gone = removed_after(db, row.position, pending.revision)
-                if len(gone):
+                if len(gone):  # first: to put very many may take long
                     engine.remove(gone)
                     self._removed += len(gone)
+                is_worth_building = self._put_newer(engine, row, pending)
                 if thoroughly or pending.replaced:
+                    put_before = self._put
                     self._compare(engine)
+                    is_worth_building |= self._put - put_before > _WORTH_BUILDING
                 engine.settle()
-                if spanned:
+                if is_worth_building:
                     engine.finish()
                 if thoroughly:
                     engine.purge()

@@ -156,7 +156,7 @@ def _difference(found: IndexStatus) -> str:
         f"it cannot be used ({found.problem.code})" if found.problem is not None else "",
     ]
     said = "; ".join(filter(None, parts)) or "the numbers of views differ"
-    return f"{said}. Run: facepool index sync"
+    return said if found.problem is not None else f"{said}. Run: facepool index sync"
 
 
 def _tell(context: CommandContext, done: Synced) -> None:

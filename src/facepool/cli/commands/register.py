@@ -404,10 +404,9 @@ def _register_people(named: Sequence[str], context: CommandContext, options: Reg
     ):
         finished = FinishedPeople(_recipe(folder, context, options, analysis))
         left = {name: paths for name, paths in people.items() if not finished.has(name, paths, pool)}
-        if len(left) < len(people):
-            console.note(
-                f"{people_count(len(people) - len(left))} done and stored before an earlier run was interrupted"
-            )
+        before = len(people) - len(left)
+        if before:
+            console.note(f"{people_count(before)} done and stored before an earlier run was interrupted")
         try:
             for name, pictures in _by_person(left, analysis, counter.step):
                 try:
@@ -416,18 +415,12 @@ def _register_people(named: Sequence[str], context: CommandContext, options: Reg
                     left_out.append(LeftOut(name, "", error.code, str(error), unreadable=True))
                     continue
                 readable = _readable(name, pictures, left_out)
-                offers = session.offer_faces(readable)
-                for offer in offers:
-                    note_turned(console, offer.frame.source, offer.faces.detections)
-                stored[name] = session.commit()
+                stored[name] = _store(session, name, readable, left_out, console)
                 if len(readable) == len(pictures):
                     finished.add(name, people[name], stored[name])
-                unused = [offer for offer in offers if offer.outcome != "taken"]
-                left_out += [LeftOut(name, offer.frame.source, offer.outcome, str(offer)) for offer in unused]
                 console.emit({"person": name, "stored": stored[name], "pictures": len(pictures)})
         except KeyboardInterrupt:
-            done = len(people) - len(left) + len(stored)
-            progress = f"{done} of {people_count(len(people))} done and stored"
+            progress = f"{before + len(stored)} of {people_count(len(people))} done and stored"
             raise click.Abort(f"{progress}; run it again for the rest") from None
         finished.forget()
     _say_left_out(left_out, console)
@@ -438,6 +431,23 @@ def _register_people(named: Sequence[str], context: CommandContext, options: Reg
     if any(entry.unreadable for entry in left_out) or (failed and not views):
         return InputError.exit_code
     return 0
+
+
+def _store(
+    session: EnrollmentSession,
+    name: str,
+    pictures: Sequence[tuple[Frame, Faces]],
+    left_out: list[LeftOut],
+    console: Console,
+) -> int:
+    """Store what is new of one person's pictures, all or nothing; how many views that is."""
+    offers = session.offer_faces(pictures)
+    for offer in offers:
+        note_turned(console, offer.frame.source, offer.faces.detections)
+    stored = session.commit()
+    unused = [offer for offer in offers if offer.outcome != "taken"]
+    left_out += [LeftOut(name, offer.frame.source, offer.outcome, str(offer)) for offer in unused]
+    return stored
 
 
 def _without_pictures(folder: PictureFolder) -> list[LeftOut]:

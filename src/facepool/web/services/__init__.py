@@ -35,12 +35,12 @@ from facepool.thresholds import ThresholdPolicy
 from facepool.types import Consent
 from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
-from facepool.web.services.beside import IndexKeeper
 from facepool.web.services.cameras import Camera, CameraMemory, Cameras, CameraSetup
 from facepool.web.services.decoding import Decoder
 from facepool.web.services.engine import Engine
 from facepool.web.services.following import Follower
 from facepool.web.services.frigate import Frigate, FrigateClient
+from facepool.web.services.index_keeper import IndexKeeper
 from facepool.web.services.indexing import IndexMaker
 from facepool.web.services.keeping import Watch, count_kept, keeper_of, suggester_of
 from facepool.web.services.keys import Keys

@@ -22,7 +22,7 @@ from facepool.web.hiding import without_paths
 from facepool.web.problems import ServerBusy
 from facepool.web.services.activity import Activity
 from facepool.web.services.audit import Audit
-from facepool.web.services.beside import IndexKeeper
+from facepool.web.services.index_keeper import IndexKeeper
 from facepool.web.services.logs import Forgotten, Logs
 from facepool.web.services.pool import PoolAccess
 from facepool.web.services.store import ServerStore, name_of_store, open_store

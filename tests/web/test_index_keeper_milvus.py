@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from facepool.gallery import SqlGallery
 from facepool.gallery.index_rows import read_indexes
-from facepool.web.services import Services, beside
+from facepool.web.services import Services, index_keeper
 from support.fake_analyzer import FakeAnalyzer, view
 from support.milvus import MilvusServer, own_server
 from support.web_client import client_of, png
@@ -29,7 +29,7 @@ def milvus() -> Iterator[MilvusServer]:
 def web(
     tmp_path: Path, analyzer: FakeAnalyzer, milvus: MilvusServer, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[TestClient]:
-    monkeypatch.setattr(beside, "_EVERY_S", 0.3)
+    monkeypatch.setattr(index_keeper, "_EVERY_S", 0.3)
     with client_of(tmp_path, analyzer, settings={"index": milvus.address()}) as client:
         yield client
 

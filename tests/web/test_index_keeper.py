@@ -12,7 +12,7 @@ from facepool import open_pool
 from facepool.gallery import SqlGallery
 from facepool.search.index_status import places_of
 from facepool.types import Sample
-from facepool.web.services import Services, beside
+from facepool.web.services import Services, index_keeper
 from support.fake_analyzer import SPACE, FakeAnalyzer, view
 from support.index_double import ADDRESS, IndexServer
 from support.web_client import client_of, png
@@ -25,8 +25,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> IndexServer:
     double = IndexServer()
     for place in ("facepool.search.milvus", "facepool.search.beside"):
         monkeypatch.setattr(f"{place}.MilvusIndex", double)
-    monkeypatch.setattr(beside, "_EVERY_S", 0.05)
-    monkeypatch.setattr(beside, "_OTHERS_TURN_S", 0.05)
+    monkeypatch.setattr(index_keeper, "_EVERY_S", 0.05)
+    monkeypatch.setattr(index_keeper, "_OTHERS_TURN_S", 0.05)
     return double
 
 
@@ -124,7 +124,7 @@ def test_a_collection_that_somebody_deleted_is_made_again(
 ) -> None:
     ada = register(web, analyzer, "Ada", 0)
     until(lambda: server.kept and server.numbers == {ada})
-    monkeypatch.setattr(beside, "_LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(index_keeper, "_LOOK_EVERY_S", 0.0)
     server.kept.clear()
     until(lambda: server.kept and server.numbers == {ada})
 
@@ -147,7 +147,7 @@ def test_a_pool_that_has_an_index_and_a_server_without_says_so_when_somebody_is_
 def test_the_server_ends_at_once_although_its_index_does_not_answer(
     tmp_path: Path, analyzer: FakeAnalyzer, server: IndexServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(beside, "_CLOSING_S", 0.1)
+    monkeypatch.setattr(index_keeper, "_CLOSING_S", 0.1)
     with client_of(tmp_path, analyzer, settings={"index": str(ADDRESS)}) as web:
         register(web, analyzer, "Ada", 0)
         until(lambda: server.kept)

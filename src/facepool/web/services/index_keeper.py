@@ -68,7 +68,7 @@ class IndexKeeper:
         self._announcements.after_gap(self.ask)
         self.ask()
         arguments = (self._address, open_pool)
-        self._thread = threading.Thread(target=self._run, args=arguments, name="facepool-beside", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=arguments, name="facepool-index-keeper", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
