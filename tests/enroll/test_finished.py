@@ -34,7 +34,7 @@ def test_who_was_finished_is_known_to_the_next_run_until_one_ends(tmp_path: Path
     paths = pictures(tmp_path)
     run = FinishedPeople(["recipe"], tmp_path / "kept")
     assert not run.has("Ada", paths, pool)
-    run.add("Ada", paths, 1)
+    run.add("Ada", paths, pool)
     following = FinishedPeople(["recipe"], tmp_path / "kept")
     assert following.has("Ada", paths, pool)
     assert not following.has("Bob", paths, pool)
@@ -46,7 +46,7 @@ def test_who_was_finished_is_known_to_the_next_run_until_one_ends(tmp_path: Path
 
 def test_who_is_not_in_the_pool_any_more_or_has_other_files_is_not_finished(tmp_path: Path, pool: Gallery) -> None:
     paths = pictures(tmp_path)
-    FinishedPeople(["recipe"], tmp_path / "kept").add("Ada", paths, 1)
+    FinishedPeople(["recipe"], tmp_path / "kept").add("Ada", paths, pool)
     following = FinishedPeople(["recipe"], tmp_path / "kept")
     os.utime(paths[0], (1, 1))
     assert not following.has("Ada", paths, pool)
@@ -55,20 +55,32 @@ def test_who_is_not_in_the_pool_any_more_or_has_other_files_is_not_finished(tmp_
     assert not following.has("Ada", paths, pool)
 
 
+def test_who_was_stored_before_and_is_erased_after_the_interruption_is_registered_again(
+    tmp_path: Path, pool: Gallery
+) -> None:
+    paths = pictures(tmp_path)
+    FinishedPeople(["recipe"], tmp_path / "kept").add("Ada", paths, pool)  # the run had nothing new to store
+    pool.remove("Ada")
+    following = FinishedPeople(["recipe"], tmp_path / "kept")
+    assert not following.has("Ada", paths, pool)
+    following.add("Bob", paths, pool)
+    assert not FinishedPeople(["recipe"], tmp_path / "kept").has("Bob", paths, pool)
+
+
 def test_a_file_that_changed_during_the_run_is_looked_at_again(tmp_path: Path, pool: Gallery) -> None:
     paths = pictures(tmp_path)
     run = FinishedPeople(["recipe"], tmp_path / "kept")
     os.utime(paths[1], (time.time() + 5,) * 2)
-    run.add("Ada", paths, 1)
+    run.add("Ada", paths, pool)
     assert not (tmp_path / "kept").exists()
     paths[1].unlink()
-    run.add("Ada", paths, 1)
+    run.add("Ada", paths, pool)
     assert not FinishedPeople(["recipe"], tmp_path / "kept").has("Ada", paths, pool)
 
 
 def test_what_is_kept_names_nobody_is_private_and_ends_after_a_week(tmp_path: Path, pool: Gallery) -> None:
     paths = pictures(tmp_path)
-    FinishedPeople(["recipe"], tmp_path / "kept").add("Ada", paths, 1)
+    FinishedPeople(["recipe"], tmp_path / "kept").add("Ada", paths, pool)
     (file,) = (tmp_path / "kept").iterdir()
     assert "Ada" not in file.read_text() + file.name
     assert os.name == "nt" or file.stat().st_mode & 0o777 == 0o600
@@ -82,6 +94,6 @@ def test_what_is_kept_names_nobody_is_private_and_ends_after_a_week(tmp_path: Pa
 def test_where_nothing_can_be_kept_nobody_is_finished(tmp_path: Path, pool: Gallery) -> None:
     (tmp_path / "file").write_text("")
     run = FinishedPeople(["recipe"], tmp_path / "file")
-    run.add("Ada", pictures(tmp_path), 1)
+    run.add("Ada", pictures(tmp_path), pool)
     run.forget()
     assert not FinishedPeople(["recipe"], tmp_path / "file").has("Ada", pictures(tmp_path), pool)

@@ -43,19 +43,18 @@ class FinishedPeople:
         """
         if not self._views or (mark := self._mark(name, paths)) not in self._views:
             return False
-        person = pool.person(name)
-        return (0 if person is None else person.templates) >= self._views[mark]
+        return 0 < self._views[mark] <= _views_of(name, pool)
 
-    def add(self, name: str, paths: Sequence[Path], views: int) -> None:
-        """Remember that everything of a person is stored.
+    def add(self, name: str, paths: Sequence[Path], pool: Gallery) -> None:
+        """Remember that everything of a person is stored; of somebody of whom nothing is, the next run says so again.
 
         Args:
             name: Theirs.
             paths: Their pictures, all of which were read.
-            views: How many were stored of them.
+            pool: Where they are registered, with what earlier runs have stored of them.
         """
-        mark = self._mark(name, paths)
-        if mark is None:
+        mark, views = self._mark(name, paths), _views_of(name, pool)
+        if mark is None or not views:
             return
         with suppress(OSError, RuntimeError):
             if not self._file.exists():
@@ -95,3 +94,8 @@ class FinishedPeople:
                 return None
             digest.update(f"\0{path.name}\0{status.st_size}\0{status.st_mtime_ns}".encode(errors="surrogateescape"))
         return digest.hexdigest()
+
+
+def _views_of(name: str, pool: Gallery) -> int:
+    person = pool.person(name)
+    return 0 if person is None else person.templates

@@ -182,8 +182,8 @@ def _index(context: CommandContext, address: IndexAddress) -> Finding:
     if found.problem is not None:
         return Finding("index", str(found.problem), healthy=False)
     if found.is_current:
-        return Finding("index", f"{address}: has what the pool has, {counted(found.templates, 'template')}")
-    left = f"{counted(found.to_put, 'template')} to be stored, {found.to_remove} to be removed"
+        return Finding("index", f"{address}: has what the pool has, {counted(found.templates, 'view')}")
+    left = f"{counted(found.to_put, 'view')} to be stored, {found.to_remove} to be removed"
     return Finding("index", f"{address}: does not have what the pool has, {left}: facepool index sync")
 
 

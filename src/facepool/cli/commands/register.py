@@ -417,7 +417,7 @@ def _register_people(named: Sequence[str], context: CommandContext, options: Reg
                 readable = _readable(name, pictures, left_out)
                 stored[name] = _store(session, name, readable, left_out, console)
                 if len(readable) == len(pictures):
-                    finished.add(name, people[name], stored[name])
+                    finished.add(name, people[name], pool)
                 console.emit({"person": name, "stored": stored[name], "pictures": len(pictures)})
         except KeyboardInterrupt:
             progress = f"{before + len(stored)} of {people_count(len(people))} done and stored"
