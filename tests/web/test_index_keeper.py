@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 
 from facepool import open_pool
 from facepool.gallery import SqlGallery
+from facepool.search.follower import sync
 from facepool.search.index_status import places_of
 from facepool.types import Sample
 from facepool.web.services import Services, index_keeper, settling
@@ -138,9 +139,12 @@ def test_a_pool_that_has_an_index_and_a_server_without_says_so_when_somebody_is_
         until(lambda: server.kept and server.numbers == {ada})
     with client_of(tmp_path, analyzer) as web:
         erased: dict[str, Any] = web.delete("/v1/persons/Ada").json()
+        assert web.get("/ready").json()["owed"] == [ADDRESS.place]
         with services_of(web).pool.open() as pool:
             assert isinstance(pool, SqlGallery)
             assert places_of(pool) == [ADDRESS.place]
+            sync(pool, ADDRESS, open_engine=server)
+        assert web.get("/ready").json()["owed"] == []
     assert erased["still_in_index"] == 1
     assert "which this server does not follow: facepool index sync" in erased["notes"][0]
 

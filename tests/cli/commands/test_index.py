@@ -118,7 +118,11 @@ def test_a_command_that_does_not_name_it_says_that_it_is_behind_now(here: Here, 
     assert "--index does not name it" not in here("people", "rename", "Bob", "Bo").err
     removed = here("people", "remove", "Ada", "--yes", "--json")
     assert f"The index at {PLACE} does not have this change: --index does not name it" in removed.err
+    assert "2 templates that left the pool may still be in it" in removed.err
     assert json.loads(removed.out)["still_in_index"] == 2
+    doctor = here("doctor")
+    assert f"{PLACE}: --index does not name it, 2 templates that left the pool may still be in it" in doctor.out
+    assert doctor.code == 6
 
 
 def test_a_collection_that_is_removed_leaves_no_vectors(here: Here, facepool: Commands, server: IndexServer) -> None:

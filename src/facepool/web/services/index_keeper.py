@@ -104,6 +104,15 @@ class IndexKeeper:
             return None
         return Behind(0, problem[1], "not_whole" if isinstance(problem[0], IndexUnusable) else "index_away")
 
+    def look(self, pool: Pool) -> None:
+        """Note what indexes may still have of whoever was erased, where no thread of this server follows one.
+
+        Args:
+            pool: That of the calling thread.
+        """
+        if self._address is None:
+            self._left = still_there(pool)
+
     def still_in(self, pool: Pool, patience_s: float) -> dict[str, int]:
         """Wait until what left the pool has left its indexes, too, unless one is known to be away.
 
