@@ -147,7 +147,7 @@ def test_a_tail_that_is_too_long_is_said_with_how_many_may_be_missed(
     assert names(found) == ["P15"]  # the newest are compared
     assert found.state.behind is not None
     assert (found.state.behind.reason, found.state.behind.templates) == ("following", 2)
-    assert "2 templates cannot be found yet" in found.state.behind.words
+    assert "2 views cannot be found yet" in found.state.behind.words
     assert behind(pool) == found.state.behind
     sync(pool, ADDRESS, open_engine=server)
     assert asked(pool, 10).state.behind is None

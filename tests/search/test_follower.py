@@ -363,7 +363,7 @@ def test_changes_of_a_program_are_followed_at_once_and_never_fail(pool: Pool, se
     server.away = True
     erased = pool.remove("Ada")
     assert isinstance(following.problem, IndexUnreachable)
-    assert f"{erased} templates that left the pool may still be in it" in following.words
+    assert f"{erased} views that left the pool may still be in it" in following.words
     asked = len(server.asked)
     pool.register("Di", samples(9), space())
     pool.remove("Bo")

@@ -93,7 +93,7 @@ def test_compreface_and_deepstack_say_so_and_nothing_while_it_is_well(web: TestC
     with behind(web, FOLLOWING):
         *told, message = answers()
     assert told == [TOLD, TOLD]
-    assert message.endswith("12 templates cannot be found yet")
+    assert message.endswith("12 views cannot be found yet")
 
 
 def test_live_says_so_of_each_frame_and_event(tmp_path: Any) -> None:
@@ -120,7 +120,7 @@ def test_live_says_so_of_each_frame_and_event(tmp_path: Any) -> None:
 
 
 def test_words_say_whom_an_answer_may_miss() -> None:
-    assert "12 templates cannot be found yet" in FOLLOWING.words
+    assert "12 views cannot be found yet" in FOLLOWING.words
     assert "searched without it" in AWAY.words
-    assert replace(FOLLOWING, templates=1).words.endswith("1 template cannot be found yet")
+    assert replace(FOLLOWING, templates=1).words.endswith("1 view cannot be found yet")
     assert BehindInfo.of(None) is None

@@ -43,9 +43,9 @@ from facepool.models.checkpoints import CHECKPOINT_SUFFIXES
 from facepool.models.store import ModelStore, default_root
 from facepool.search import choose, describe, keeping_image
 from facepool.search.follower import IndexFollower
-from facepool.search.index_status import lagging, record_of
+from facepool.search.index_status import lagging, record_of, still_there
 from facepool.thresholds import ThresholdPolicy
-from facepool.types import EmbeddingSpace
+from facepool.types import EmbeddingSpace, counted
 
 Command = Callable[..., Any]
 _Kind = type | click.Path | click.Choice[str] | Callable[[str], object]
@@ -328,11 +328,14 @@ class CommandContext:
             follower.catch_up()
         if follower is not None and follower.words:
             self.console.note(follower.words)
+        left = still_there(pool)
         for place in lagging(pool):
             if address is None or place != address.place:
+                gone = left.get(place, 0)
+                erased = f" {counted(gone, 'template')} that left the pool may still be in it." if gone else ""
                 self.console.note(
-                    f"The index at {place} does not have this change: --index does not name it. Run: facepool index "
-                    "sync --index ADDRESS"
+                    f"The index at {place} does not have this change: --index does not name it.{erased} Run: facepool "
+                    "index sync --index ADDRESS"
                 )
 
     @contextmanager

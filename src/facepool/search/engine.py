@@ -42,7 +42,7 @@ class Engine(Protocol):
         """How many templates there are."""
 
     def numbers(self, after: int, limit: int) -> Numbers:
-        """Their numbers, rising."""
+        """(N,) some of the lowest above a number, rising, at most so many; none: there are none."""
 
     def stamp(self) -> str:
         """What `set_stamp` has left."""

@@ -202,7 +202,7 @@ class IndexFollower:
             return ""
         why = self.problem.why or self.problem.what
         left = still_there(self._gallery).get(self._address.place, 0)
-        erased = f" {counted(left, 'template')} that left the pool may still be in it." if left else ""
+        erased = f" {counted(left, 'view')} that left the pool may still be in it." if left else ""
         by_itself = "The next change, a server of facepool, or facepool index sync makes up for it"
         fix = self.problem.fix if isinstance(self.problem, IndexUnusable) else by_itself
         return f"The index {self._address} does not have the last change yet: {why}.{erased} {fix}."

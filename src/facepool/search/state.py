@@ -55,7 +55,7 @@ class Behind:
             "not_whole": "The pool has no whole index",
         }[self.reason]
         if self.templates:
-            return f"{what}: {counted(self.templates, 'template')} cannot be found yet"
+            return f"{what}: {counted(self.templates, 'view')} cannot be found yet"
         if self.reason == "following":
             return f"{what}: what it lacks is compared beside it"
         return f"{what}: the pool is searched without it"

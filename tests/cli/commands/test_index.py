@@ -101,7 +101,7 @@ def test_who_is_erased_while_it_is_away_is_said_to_be_there_still(here: Here, se
     assert removed.code == 1
     assert removed.records[0] == {"person": "Ada", "erased": 2, "still_in_index": 2}
     assert outcomes(removed) == ["left", "unknown"]
-    assert "2 templates that left the pool may still be in it. The next change" in removed.err
+    assert "2 views that left the pool may still be in it. The next change" in removed.err
     report = here("privacy", "report", "Ada", "--json")
     (holding,) = [one for one in json.loads(report.out)["kept"] if one["kind"] == "milvus"]
     assert (holding["count"], holding["place"]) == (2, PLACE)
@@ -118,7 +118,11 @@ def test_a_command_that_does_not_name_it_says_that_it_is_behind_now(here: Here, 
     assert "--index does not name it" not in here("people", "rename", "Bob", "Bo").err
     removed = here("people", "remove", "Ada", "--yes", "--json")
     assert f"The index at {PLACE} does not have this change: --index does not name it" in removed.err
+    assert "2 templates that left the pool may still be in it" in removed.err
     assert json.loads(removed.out)["still_in_index"] == 2
+    doctor = here("doctor")
+    assert f"{PLACE}: --index does not name it, 2 templates that left the pool may still be in it" in doctor.out
+    assert doctor.code == 6
 
 
 def test_a_collection_that_is_removed_leaves_no_vectors(here: Here, facepool: Commands, server: IndexServer) -> None:
@@ -153,10 +157,10 @@ def test_pools_that_can_have_none_are_refused(here: Here, facepool: Commands, tm
 
 
 def test_doctor_says_how_the_index_stands(here: Here, server: IndexServer) -> None:
-    assert "does not have what the pool has, 3 templates to be stored" in here("doctor").out
+    assert "does not have what the pool has, 3 views to be stored" in here("doctor").out
     here("index", "sync")
     outcome = here("doctor")
-    assert f"milvus://ada:***@{PLACE.removeprefix('milvus://')}: has what the pool has, 3 templates" in outcome.out
+    assert f"milvus://ada:***@{PLACE.removeprefix('milvus://')}: has what the pool has, 3 views" in outcome.out
     assert "hunter2" not in outcome.out
     server.away = True
     outcome = here("doctor")

@@ -69,6 +69,8 @@ def _examine(context: CommandContext) -> Iterator[Finding]:
         yield _examined("PostgreSQL", context, _postgres)
     if pool.healthy and context.settings.index is not None:
         yield _index(context, context.settings.index)
+    if pool.healthy:
+        yield from _other_indexes(context)
     if pool.healthy or not in_database:
         yield from _collections(context)
     yield _display()
@@ -182,9 +184,21 @@ def _index(context: CommandContext, address: IndexAddress) -> Finding:
     if found.problem is not None:
         return Finding("index", str(found.problem), healthy=False)
     if found.is_current:
-        return Finding("index", f"{address}: has what the pool has, {counted(found.templates, 'template')}")
-    left = f"{counted(found.to_put, 'template')} to be stored, {found.to_remove} to be removed"
+        return Finding("index", f"{address}: has what the pool has, {counted(found.templates, 'view')}")
+    left = f"{counted(found.to_put, 'view')} to be stored, {found.to_remove} to be removed"
     return Finding("index", f"{address}: does not have what the pool has, {left}: facepool index sync")
+
+
+def _other_indexes(context: CommandContext) -> Iterator[Finding]:
+    """Indexes of the pool that --index does not name: nobody brings them up to date who is started like this."""
+    address = context.settings.index
+    with context.open_pool(must_exist=False) as pool:
+        places, left = index_status.places_of(pool), index_status.still_there(pool)
+    for place in places:
+        if address is not None and address.place == place:
+            continue
+        gone = f", {counted(left[place], 'template')} that left the pool may still be in it" if place in left else ""
+        yield Finding("index", f"{place}: --index does not name it{gone}", healthy=place not in left)
 
 
 def _display() -> Finding:

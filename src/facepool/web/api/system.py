@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Response
@@ -13,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 import facepool
 from facepool.config import Settings
 from facepool.errors import FacepoolError, PoolUnreachable
-from facepool.gallery import PoolAddress, PostgresAddress
+from facepool.gallery import Pool, PoolAddress, PostgresAddress
 from facepool.search import describe
 from facepool.web.api.schemas import Body
 from facepool.web.middleware.authentication import Administering, Recognizing, WatchingAll
@@ -137,7 +138,7 @@ async def health() -> Health:
 async def ready(services: CurrentServices, response: Response) -> Ready:
     """The networks are loaded, and the pool can be read, as can what is kept beside it."""
     codes = await asyncio.gather(
-        _code_of(services.pool.run(lambda pool: pool.revision())), _code_of(asyncio.to_thread(services.store.changes))
+        _code_of(services.pool.run(partial(_look, services))), _code_of(asyncio.to_thread(services.store.changes))
     )
     wrong = dict(zip(("pool", "store"), codes, strict=True))
     why = sorted({code for code in wrong.values() if code is not None})
@@ -155,6 +156,12 @@ async def ready(services: CurrentServices, response: Response) -> Ready:
         process=services.processes.number,
         processes=1 + len(services.processes.peers),
     )
+
+
+def _look(services: Services, pool: Pool) -> None:
+    """Read something of the pool, and what it owes."""
+    pool.revision()
+    services.index.look(pool)
 
 
 async def _code_of(attempt: Awaitable[object]) -> str | None:

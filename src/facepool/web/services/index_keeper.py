@@ -104,6 +104,15 @@ class IndexKeeper:
             return None
         return Behind(0, problem[1], "not_whole" if isinstance(problem[0], IndexUnusable) else "index_away")
 
+    def look(self, pool: Pool) -> None:
+        """Note what indexes may still have of whoever was erased, where no thread of this server follows one.
+
+        Args:
+            pool: That of the calling thread.
+        """
+        if self._address is None:
+            self._left = still_there(pool)
+
     def still_in(self, pool: Pool, patience_s: float) -> dict[str, int]:
         """Wait until what left the pool has left its indexes, too, unless one is known to be away.
 
@@ -124,7 +133,7 @@ class IndexKeeper:
 
     def note_on(self, place: str, templates: int) -> str:
         """What users are told of templates that may still be in an index."""
-        told = f"{counted(templates, 'template')} that left the pool may still be in the index {place}"
+        told = f"{counted(templates, 'view')} that left the pool may still be in the index {place}"
         if self._address is None or self._address.place != place:
             return f"{told}, which this server does not follow: facepool index sync"
         why = self.problem.why if self.problem is not None else "they are being removed just now"
@@ -175,7 +184,7 @@ class IndexKeeper:
     def _bring(self, pool: Pool, address: IndexAddress) -> None:
         done = sync(pool, address, open_engine=self._open_engine, patience_s=0.0)
         if done.made:
-            _LOG.info("The index %s was made: %s", address, counted(done.put, "template"))
+            _LOG.info("The index %s was made: %s", address, counted(done.put, "view"))
         if self._problem is not None:
             self._problem = None
             _LOG.info("The index %s is up to date again", address)
