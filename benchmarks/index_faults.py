@@ -3,6 +3,7 @@
     python benchmarks/index_faults.py                            all of them, about half a minute each
     python benchmarks/index_faults.py --only killed frozen       some; --list names them
     python benchmarks/index_faults.py --output index-faults      index-faults.json and index-faults.md
+    python benchmarks/index_faults.py --soak 180                 writes and searches, and both servers killed at random
 
 A `facepool serve` has its pool in SQLite and an index at a real Milvus server. Clients register and erase people and
 recognize somebody as fast as they are let, and remember what they were told. Then the fault, for ten seconds. Nothing
@@ -14,6 +15,7 @@ has to have exactly what the pool has, by itself.
 import argparse
 import json
 import os
+import random
 import shutil
 import sqlite3
 import subprocess
@@ -24,12 +26,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import httpx
+from resilience.postgres import Cluster, running
 from resilience.server import ADMIN, Checkout, Furnished, Server, furnish, start
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
@@ -46,6 +49,8 @@ SEEN_S = 2.5
 """After so long a fault is known to whoever searches."""
 _INSIDE = "FACEPOOL_INDEX_FAULTS_INSIDE"
 _DISK_MIB = 700
+_DATABASE = "faces"
+_MANY = 20_000
 _KIND = {"content-type": "image/jpeg"}
 
 
@@ -88,6 +93,7 @@ class World:
     milvus: MilvusServer
     wire: Wire
     servers: list[Server] = field(default_factory=list)
+    cluster: Cluster | None = None
 
     @property
     def server(self) -> Server:
@@ -101,17 +107,43 @@ class World:
         """Start a server of facepool on the pool."""
         env = {"FACEPOOL_INDEX": self.milvus.address(port=self.wire.port, login=login)}
         limits = ("--rate-limit", "1000000/minute")
-        self.servers.append(start(self.furnished.checkout, self.pool, self.furnished.keys, env=env, options=limits))
+        self.servers.append(
+            start(
+                self.furnished.checkout,
+                self.pool,
+                self.furnished.keys,
+                env=env,
+                options=limits,
+                address=None if self.cluster is None else self.cluster.address(_DATABASE),
+            )
+        )
+
+    def fill_database(self, cluster: Cluster) -> None:
+        """Have PostgreSQL keep the pool, in place of the file."""
+        self.cluster = cluster
+        with cluster.connect("postgres") as db:
+            db.execute(f"CREATE DATABASE {_DATABASE}")
+        env = {"FACEPOOL_POOL": cluster.address(_DATABASE)}
+        checkout = self.furnished.checkout
+        checkout.run("people", "import", self.furnished.folder / "pool.db", env=env)
+        made = checkout.run("keys", "add", ADMIN, "--role", "admin", "--json", env=env)
+        self.furnished = replace(self.furnished, keys={ADMIN: str(json.loads(made)["key"])})
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """What the pool itself says."""
+        if self.cluster is not None:
+            with self.cluster.connect(_DATABASE) as db:
+                return db.execute(query).fetchall()
+        with closing(sqlite3.connect(f"file:{self.pool}?mode=ro", uri=True, timeout=30)) as db:
+            return db.execute(query).fetchall()
 
     def record(self) -> set[int]:
         """The numbers of all templates of the pool."""
-        with closing(sqlite3.connect(f"file:{self.pool}?mode=ro", uri=True, timeout=30)) as db:
-            return {number for (number,) in db.execute("SELECT id FROM templates")}
+        return {int(number) for (number,) in self.rows("SELECT id FROM templates")}
 
     def collection(self) -> str:
         """What the pool's index is called at Milvus; empty: there is none that is whole."""
-        with closing(sqlite3.connect(f"file:{self.pool}?mode=ro", uri=True, timeout=30)) as db:
-            rows = db.execute("SELECT collection FROM indexes WHERE state = 'whole'").fetchall()
+        rows = self.rows("SELECT collection FROM indexes WHERE state = 'whole'")
         return str(rows[-1][0]) if rows else ""
 
     def client(self) -> "MilvusClient":
@@ -119,16 +151,24 @@ class World:
 
     def indexed(self) -> set[int]:
         """The numbers of all templates of the index, as it has them now."""
+        found: set[int] = set()
         with closing(self.client()) as client:
-            found = client.query(
-                self.collection(), filter="id >= 0", output_fields=["id"], limit=16_384, consistency_level="Strong"
-            )
-        return {int(row["id"]) for row in found}
+            for first in range(0, max(self.record(), default=0) + 1, 16_384):
+                which = f"id >= {first} and id < {first + 16_384}"
+                rows = client.query(
+                    self.collection(), filter=which, output_fields=["id"], limit=16_384, consistency_level="Strong"
+                )
+                found |= {int(row["id"]) for row in rows}
+            rows = client.query(self.collection(), filter=f"id >= {first + 16_384}", output_fields=["id"], limit=16_384)
+        return found | {int(row["id"]) for row in rows}
 
 
 Fault = Callable[[World], Callable[[], None]]
 """Begins it, and gives what ends it."""
 FAULTS: dict[str, tuple[str, Fault]] = {}
+IN_POSTGRESQL = ("record-away", "two-servers")
+OURS = ("login", "server-killed", "record-away", "two-servers")
+"""Those that requests may be refused for."""
 AWAY = ("killed", "killed-again", "frozen", "cut", "held")
 """Those during which nothing leaves the index."""
 
@@ -277,7 +317,13 @@ def _disk_full(world: World) -> Callable[[], None]:
     with ballast.open("wb") as file, suppress(OSError):
         while True:
             file.write(bytes(1 << 20))
-    return ballast.unlink
+
+    def end() -> None:
+        ballast.unlink()
+        if not world.milvus.runs:  # it ends itself then; service managers start it again
+            world.milvus.start()
+
+    return end
 
 
 @fault("server-killed", "The server of facepool is killed under load, and started again")
@@ -285,6 +331,26 @@ def _server_killed(world: World) -> Callable[[], None]:
     world.server.kill()
     world.serve()
     return lambda: None
+
+
+@fault("record-away", "PostgreSQL, which has the pool, is killed, and started again; Milvus goes on")
+def _record_away(world: World) -> Callable[[], None]:
+    assert world.cluster is not None
+    world.cluster.kill()
+    return world.cluster.start
+
+
+@fault("two-servers", "Of two servers on one pool in PostgreSQL, one is killed, with Milvus; Milvus is started again")
+def _two_servers(world: World) -> Callable[[], None]:
+    world.milvus.kill()
+    world.servers[0].kill()
+    return world.milvus.start
+
+
+@fault("filling", f"Milvus is killed while {_MANY:,} templates go there for the first time, and started again")
+def _filling(world: World) -> Callable[[], None]:
+    world.milvus.kill()
+    return world.milvus.start
 
 
 _FACEPOOL = (sys.executable, "-m", "facepool")
@@ -367,7 +433,19 @@ def played(name: str, furnished: Furnished, folder: Path) -> Result:
         stack.callback(wire.close)
         world = World(folder, furnished, milvus, wire)
         try:
+            if name in IN_POSTGRESQL:
+                world.fill_database(stack.enter_context(running(folder / "postgres")))
+            if name == "filling":
+                _register_many(world)
             world.serve()
+            if name == "two-servers":
+                world.serve()
+            if name == "filling":
+                _until(lambda: world.rows("SELECT 1 FROM indexes WHERE state = 'filling' AND filled > 0"), SETTLED_S)
+                if world.collection():
+                    result.wrong.append("it was whole before it was killed")
+                _play(world, begin, result, before_s=0.0)
+                return result
             _until(lambda: world.collection() and world.indexed() == world.record(), SETTLED_S)
             _play(world, begin, result)
         finally:
@@ -377,9 +455,27 @@ def played(name: str, furnished: Furnished, folder: Path) -> Result:
     return result
 
 
-def _play(world: World, begin: Fault, result: Result) -> None:
+def _register_many(world: World) -> None:
+    code = """
+import sys
+from pathlib import Path
+import numpy as np
+from facepool import load_analyzer, open_pool
+from facepool.types import Sample
+
+space, random = load_analyzer().space, np.random.default_rng(18)
+with open_pool(Path(sys.argv[1]), space) as pool:
+    for number in range(int(sys.argv[2]) // 100):
+        vectors = random.normal(size=(100, space.dimension)).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        pool.register(f"Many {number:04}", [Sample(vector) for vector in vectors], space)
+"""
+    subprocess.run([sys.executable, "-c", code, world.pool, str(_MANY)], check=True)
+
+
+def _play(world: World, begin: Fault, result: Result, before_s: float = BEFORE_S) -> None:
     load = Load(world)
-    time.sleep(BEFORE_S)
+    time.sleep(before_s)
     began_s = time.monotonic()
     end = begin(world)
     time.sleep(FAULT_S)
@@ -399,8 +495,8 @@ def judge(result: Result, told: Sequence[Told], began_s: float, ended_s: float) 
     """What clients were told, against what has to be."""
     changes = [one for one in told if one.kind != "recognize"]
     result.changes = len(changes)
-    is_ours = result.name in ("login", "server-killed")
-    refused = [one for one in told if not 200 <= one.status < 300 and not (is_ours and one.status == 0)]
+    allowed = (0, 503) if result.name in OURS else ()
+    refused = [one for one in told if not 200 <= one.status < 300 and one.status not in allowed]
     result.refused = len(refused)
     counts = Counter(f"{one.kind}: {one.status} {one.body.get('code', '')}" for one in refused)
     result.wrong += [f"{count} x {words}" for words, count in counts.items()]
@@ -415,6 +511,9 @@ def judge(result: Result, told: Sequence[Told], began_s: float, ended_s: float) 
     recognized = [one for one in during if one.kind == "recognize"]
     result.recognized = len(recognized)
     named = [one for one in recognized if _people(one.body)]
+    names = {name for one in told if one.kind == "recognize" and one.status == 200 for name in _people(one.body)}
+    if len(names) > 1:
+        result.wrong.append(f"the face had {len(names)} names")
     result.missed = len(recognized) - len(named)
     if result.missed and result.name != "changed":  # nobody can see that before the numbers are compared
         result.wrong.append(f"{result.missed} x somebody registered was not named")
@@ -445,7 +544,111 @@ def _difference(world: World) -> str:
     return "it cannot be asked"
 
 
-def _look_into_logs(world: World, result: Result) -> None:
+@dataclass
+class Soaked:
+    """What came of a soak."""
+
+    seconds: float
+    writes: int = 0
+    refused: int = 0
+    searches: int = 0
+    right: int = 0
+    without_index: int = 0
+    milvus_killed: int = 0
+    facepool_killed: int = 0
+    settled_s: float | None = None
+    templates: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+
+def soaked(furnished: Furnished, folder: Path, seconds: float) -> Soaked:
+    """Random writes and searches one after the other, so that each search has one right answer, and kills."""
+    result, chance = Soaked(seconds), random.Random(18)
+    (folder / "served").mkdir(parents=True)
+    for path in furnished.folder.glob("pool.*"):
+        shutil.copy2(path, folder / "served")
+    (folder / "milvus").mkdir()
+    with ExitStack() as stack:
+        milvus = MilvusServer(folder / "milvus")
+        stack.callback(milvus.close)
+        wire = Wire(milvus.port)
+        stack.callback(wire.close)
+        world = World(folder, furnished, milvus, wire)
+        world.serve()
+        stack.callback(lambda: [server.kill() for server in world.servers])
+        _until(lambda: world.collection() and world.indexed() == world.record(), SETTLED_S)
+        ends_s = time.monotonic() + seconds
+        killer = threading.Thread(target=_kill_at_random, args=(world, result, ends_s))
+        killer.start()
+        _write_and_search(world, result, ends_s, chance)
+        killer.join()
+        result.settled_s = _until(lambda: _is_settled(world), SETTLED_S)
+        result.templates = len(world.record())
+        if result.settled_s is None:
+            result.wrong.append(f"the index is not as the pool: {_difference(world)}")
+        _look_into_logs(world, result)
+    return result
+
+
+def _kill_at_random(world: World, result: Soaked, ends_s: float) -> None:
+    chance = random.Random(81)
+    while time.monotonic() < ends_s - 15:
+        time.sleep(chance.uniform(6, 12))
+        world.milvus.kill()
+        result.milvus_killed += 1
+        time.sleep(chance.uniform(0, 6))
+        if chance.random() < 0.5:
+            world.server.kill()
+            world.serve()
+            result.facepool_killed += 1
+        world.milvus.start()
+
+
+def _write_and_search(world: World, result: Soaked, ends_s: float, chance: random.Random) -> None:
+    """One client; what it was told to be done has to be seen by its next search."""
+    photo = world.furnished.photos[2].read_bytes()
+    people: list[str] = []
+    number = 0
+    with world.server.admin() as http:  # nobody else has that face
+        for name in _people(http.post("/v1/recognize", content=photo, headers=_KIND).json()):
+            http.delete(f"/v1/persons/{quote(name)}")
+    while time.monotonic() < ends_s:
+        with suppress(httpx.TransportError), world.server.admin() as http:
+            kind = chance.choice(("rename", "rename", "register", "erase") if len(people) < 2 else ("merge", "erase"))
+            number += 1
+            new = f"Soaked {number:04}"
+            if kind == "register" or not people:
+                answer = http.post(f"/v1/persons/{new}/samples?force=true", content=photo, headers=_KIND)
+            elif kind == "rename":
+                answer = http.patch(f"/v1/persons/{chance.choice(people)}", json={"person": new})
+            elif kind == "merge":
+                source, target = chance.sample(people, 2)
+                answer = http.post(f"/v1/persons/{source}/merge", json={"into": target})
+            else:
+                answer = http.delete(f"/v1/persons/{chance.choice(people)}")
+            result.writes += 1
+            if not 200 <= answer.status_code < 300:
+                result.refused += 1
+                result.wrong.append(f"{kind}: {answer.status_code} {answer.text[:200]}")
+            found = http.post("/v1/recognize", content=photo, headers=_KIND)
+            people = _with_views(world)
+            result.searches += 1
+            named = _people(found.json())
+            result.without_index += found.json()["behind"] is not None
+            is_right = named == (people if len(people) == 1 else [])  # two who look alike: neither is named
+            result.right += is_right
+            if not is_right:
+                result.wrong.append(f"{len(named)} named, of {len(people)} who have that face")
+        people = _with_views(world)
+
+
+def _with_views(world: World) -> list[str]:
+    """Who of those made here has a view, by the pool itself."""
+    query = "SELECT DISTINCT persons.name FROM persons JOIN samples ON samples.person_id = persons.id"
+    return sorted(name for (name,) in world.rows(query) if name.startswith("Soaked"))
+
+
+def _look_into_logs(world: World, result: Result | Soaked) -> None:
     for log in world.folder.rglob("pool.log"):
         said = log.read_text(errors="replace")
         for word in ("Traceback", "wrong-password", "root:Milvus", "Seen 0", "Gone 0"):
@@ -493,6 +696,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=sorted(FAULTS), metavar="NAME")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--output", type=Path, help="NAME of NAME.json and NAME.md")
+    parser.add_argument(
+        "--soak", type=float, metavar="SECONDS", help="random writes, searches and kills in their place"
+    )
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
     if options.list:
@@ -505,6 +711,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="index-faults-") as name:
         folder = Path(name)
         furnished = furnish(Checkout(), folder / "furnished")
+        if options.soak is not None:
+            print(json.dumps(asdict(soaked(furnished, folder / "soak", options.soak)), indent=1))
+            return
         for number, which in enumerate(list(options.only or FAULTS) * options.rounds):
             results.append(played(which, furnished, folder / f"{number}-{which}"))
             print(json.dumps(asdict(results[-1])), flush=True)

@@ -266,3 +266,15 @@ def test_who_began_to_search_before_the_index_went_away_does_not_hide_that(pool:
         known.lists(db, DIMENSION)
     assert known.behind is not None
     assert known.behind.reason == "index_away"
+
+
+def test_an_index_that_lost_what_it_had_hides_nobody(pool: Pool, server: IndexServer) -> None:
+    assert names(asked(pool)) == ["Ada"]
+    server.only.vectors.clear()
+    found = asked(pool)
+    assert names(found) == ["Ada"]
+    assert found.state.behind is not None
+    assert found.state.behind.reason == "not_whole"
+    sync(pool, ADDRESS, thoroughly=True, open_engine=server)
+    wait_until_asked_again(pool)
+    assert asked(pool).state.behind is None

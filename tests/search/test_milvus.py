@@ -1,6 +1,7 @@
 """A collection of Milvus lists the templates nearest to a face; what goes wrong there is said in our words."""
 
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -160,10 +161,22 @@ def test_a_stamp_is_the_last_one_that_was_left(tmp_path: Path) -> None:
 
 
 @pytest.mark.milvus
-def test_a_server_that_was_killed_still_has_the_stamp(tmp_path: Path) -> None:
+def test_a_frozen_server_is_given_up_in_time_and_a_killed_one_still_has_the_stamp(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert milvus._CHANGE_S <= 10.0
     with support.milvus.own_server() as running:
         index = MilvusIndex(index_address(running.address()), "facepool_test")
         _stamp_twice(index)
+        monkeypatch.setattr(milvus, "_CHANGE_S", 0.5)
+        running.freeze()
+        began_s = time.monotonic()
+        for ask in (index.exists, index.count, index.stamp, lambda: index.remove(np.array([1]))):
+            with pytest.raises(IndexUnreachable):
+                ask()
+        assert time.monotonic() - began_s < 10.0
+        running.thaw()
+        monkeypatch.undo()
         running.kill()
         running.start()
         assert index.stamp() == "second"

@@ -114,6 +114,11 @@ class MilvusServer:
         return self._process.pid
 
     @property
+    def runs(self) -> bool:
+        """Whether its process is there."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
     def log(self) -> str:
         """What the server has said."""
         return (self.folder / "log").read_text(errors="replace")

@@ -58,6 +58,12 @@ def register(web: TestClient, analyzer: FakeAnalyzer, name: str, number: int) ->
     return int(sample["id"])
 
 
+def audited(web: TestClient, person: str) -> list[tuple[str, str]]:
+    """What the audit log says of somebody, newest first."""
+    entries = web.get("/v1/audit", params={"person": person}).json()["entries"]
+    return [(entry["action"], entry["detail"]) for entry in entries]
+
+
 def test_the_index_follows_what_clients_do_and_others(
     web: TestClient, analyzer: FakeAnalyzer, server: IndexServer, tmp_path: Path
 ) -> None:
@@ -102,11 +108,15 @@ def test_while_the_index_is_away_changes_are_stored_and_erasing_says_what_is_lef
     assert "no server answers there. It is tried again." in note
     until(lambda: web.get("/ready").json()["owed"] == ["milvus://index.example:19530"])
     assert note in web.get("/v1/system").json()["owed"]
+    assert audited(web, "Ada")[:2] == [("still in the index", ADDRESS.place), ("erased", "")]
 
     server.away = False
     until(lambda: server.numbers == {bob, cleo})
     until(lambda: not web.get("/ready").json()["owed"] and not web.get("/v1/system").json()["owed"])
     until(lambda: web.get("/ready").json()["behind"] is None)
+    until(lambda: audited(web, "Ada")[0][0] == "left the index")
+    assert [action for action, _ in audited(web, "Ada")[:3]] == ["left the index", "still in the index", "erased"]
+    assert "Ada" not in web.get("/v1/audit").text
     said = [record.getMessage() for record in caplog.records if record.name == "facepool.web"]
     assert sum("no server answers there" in line for line in said if "left the pool" not in line) == 1, said
 

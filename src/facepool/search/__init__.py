@@ -238,7 +238,7 @@ class Search:
     ) -> tuple[Answer, GalleryState] | None:
         lists = None
         if known.beside is not None and mirror.state.templates:
-            lists = known.beside.lists(db, mirror.dimension)
+            lists = known.beside.lists(db, mirror.dimension, mirror.state.templates)
             if lists is None:
                 return None
         answer = work(lists, mirror, db)

@@ -29,7 +29,7 @@ from facepool.search.listed import Listed
 from facepool.search.milvus import LONGEST_LIST, MilvusIndex
 from facepool.search.mirror import vector_of
 from facepool.search.state import Behind, BehindReason
-from facepool.types import Floats, Indices
+from facepool.types import Floats, Indices, counted
 
 LONGEST_TAIL = 8192
 """Templates of the tail that are compared, the newest ones; 20 ms of 128 numbers."""
@@ -93,12 +93,17 @@ class IndexLists:
         tail: What it may not have.
         db: The gallery at one moment, which has the people.
         settled: Whether to wait for what the index has, and may not show yet.
+        expected: How many templates the index has to have.
+
+    Raises:
+        IndexUnusable: It lists far fewer: whatever it has lost, it does not say so itself.
     """
 
     longest = LONGEST_LIST
 
-    def __init__(self, index: MilvusIndex, tail: Tail, db: Database, *, settled: bool) -> None:
+    def __init__(self, index: MilvusIndex, tail: Tail, db: Database, *, settled: bool, expected: int = 0) -> None:
         self._index = index
+        self._expected = expected
         self._tail = tail
         self._db = db
         self._settled = settled
@@ -108,6 +113,13 @@ class IndexLists:
         """For each of (V, D) views the people of so many templates, and everybody of the tail."""
         length = min(length, self.longest)
         lists = self._index.nearest(views, length, settled=self._settled)
+        fewest = min((len(numbers) for numbers, _ in lists), default=length)
+        if fewest < min(length, self._expected) // 2:  # one that is searched by approximation may miss some
+            raise IndexUnusable(
+                "The index cannot be used",
+                why=f"it lists {counted(fewest, 'template')} and should have {self._expected:,}",
+                fix="Have both sides compared: facepool index sync",
+            )
         owners = self._owners(np.concatenate([numbers for numbers, _ in lists]) if lists else np.zeros(0, np.int64))
         products = views @ self._tail.vectors.T
         found = []
@@ -147,12 +159,13 @@ class Beside:
         self._lagging_since: datetime | None = None
         self._lock = threading.Lock()
 
-    def lists(self, db: Database, dimension: int) -> IndexLists | None:
+    def lists(self, db: Database, dimension: int, templates: int = 0) -> IndexLists | None:
         """What lists the templates of the gallery; None: the gallery has no whole index there.
 
         Args:
             db: The gallery at one moment.
             dimension: Length of its vectors.
+            templates: How many it has.
         """
         row, space = read_index(db, self._address.place), read_space(db)
         is_of_pool = row is not None and (row.dimension, row.space) == (dimension, space.id if space else "")
@@ -162,7 +175,8 @@ class Beside:
         index, since, settled = self._opened(row)
         tail = Tail.read(db, since, dimension)
         self._note_tail(tail)
-        return IndexLists(index, tail, db, settled=settled)
+        expected = templates - len(tail.people) - tail.left_out
+        return IndexLists(index, tail, db, settled=settled, expected=expected)
 
     def note_failure(self, error: IndexUnreachable | IndexUnusable) -> None:
         """Ask the index no more until it answers again, which a thread of its own tries."""
@@ -171,8 +185,9 @@ class Beside:
                 return
             self.away = error
             self._set("index_away" if isinstance(error, IndexUnreachable) else "not_whole")
+        first_s = 0.0 if isinstance(error, IndexUnreachable) else _TRY_UNUSABLE_S
         with suppress(RuntimeError):  # the system has no thread left
-            threading.Thread(target=_wait, args=(ref(self),), name="facepool-index-away", daemon=True).start()
+            threading.Thread(target=_wait, args=(ref(self), first_s), name="facepool-index-away", daemon=True).start()
             return
         self.away = None
 
@@ -196,7 +211,7 @@ class Beside:
         except IndexUnreachable:
             return False
         except IndexUnusable:
-            time.sleep(_TRY_UNUSABLE_S)
+            pass
         return True
 
     def _opened(self, row: IndexRow) -> tuple[MilvusIndex, int, bool]:
@@ -239,9 +254,10 @@ class Beside:
         self.behind = None if reason is None else Behind(templates, since or datetime.now(UTC), reason)
 
 
-def _wait(beside: "ref[Beside]") -> None:
-    """Try until an index answers again, or nobody asks for it any more."""
+def _wait(beside: "ref[Beside]", first_s: float) -> None:
+    """Try until an index answers again, or nobody asks for it any more; one that is of no use rests first."""
     try:
+        time.sleep(first_s)
         while (asked := beside()) is not None and not asked.answers():
             del asked
             time.sleep(_TRY_EVERY_S)

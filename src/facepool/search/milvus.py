@@ -36,13 +36,14 @@ LONGEST_LIST = 16_384
 _ID, _VECTOR = "id", "vector"
 _SEARCH_S = 5.0
 """How long a search may take before the server is taken for dead: somebody stands before a camera."""
-_CHANGE_S = 30.0
+_CHANGE_S = 10.0
+"""How long anything else may take: whoever brings an index up to date keeps others from doing so meanwhile."""
 _MAKING_S = 120.0
 _BUILDING_S = 900.0
 _LOOK_EVERY_S = 0.2
 _SMALLEST_BUILT = 1024
 """Rows of the smallest part of a collection of which a server builds anything; it looks at all of a smaller one."""
-_BYTES_AT_ONCE = 8 << 20
+_BYTES_AT_ONCE = 4 << 20
 """Of vectors, in one message; servers take 64 MiB."""
 _NUMBERS_AT_ONCE = 8192
 _HIGHEST = (1 << 63) - 1
@@ -218,7 +219,7 @@ class MilvusIndex:
     def purge(self) -> None:
         """Have the server rewrite its files without what was deleted; it does so in its own time."""
         self._ask(lambda client: client.flush(self._name, timeout=_MAKING_S))
-        self._ask(lambda client: client.compact(self._name, timeout=_CHANGE_S))
+        self._ask(lambda client: client.compact(self._name, timeout=_MAKING_S))
 
     def finish(self) -> None:
         """Return when all that was stored is searched by what was built of it, not by what is for the meantime.

@@ -14,7 +14,16 @@ from facepool.web.services.keys import Caller
 from facepool.web.services.liveness.record import KeptLiveness, LivenessRecord
 from facepool.web.services.store import LAST, Row, ServerStore, insert_entry
 
+STILL_IN_INDEX, LEFT_INDEX = "still in the index", "left the index"
+"""Of these, the detail is where the index is."""
+
 _SALT = "audit salt"
+_WAITING = """
+    SELECT caller, person, person_id, detail FROM server_audit AS said WHERE action = ? AND NOT EXISTS (
+        SELECT 1 FROM server_audit AS later WHERE later.id > said.id AND later.action = ?
+        AND later.person = said.person AND later.detail = said.detail
+    ) ORDER BY id
+"""
 
 
 class AuditEntry(BaseModel):
@@ -94,6 +103,29 @@ class Audit:
         """Say that people were erased, without naming them, as a part of a transaction of the store."""
         for person in people:
             insert_entry(db, caller, "erased", self._pseudonym(person), at=at)
+
+    def still_in_index(self, db: Database, notice: Notice, place: str) -> None:
+        """Say that an index may still have what was erased, as a part of a transaction of the store."""
+        is_gone = notice.action == "erased"
+        person = self._pseudonym(notice.person) if is_gone else notice.person
+        person_id = None if is_gone else notice.person_id or None
+        insert_entry(db, notice.caller, STILL_IN_INDEX, person, place, person_id)
+
+    def left_index(self, db: Database, still_in: Collection[str]) -> bool:
+        """Say what has left an index since, as a part of a transaction of the store.
+
+        Args:
+            db: Of the transaction.
+            still_in: Where indexes are that may still have something that was erased.
+
+        Returns:
+            Whether that was all.
+        """
+        waiting = dict.fromkeys(db.execute(_WAITING, (STILL_IN_INDEX, LEFT_INDEX)).fetchall())
+        gone = [one for one in waiting if one[-1] not in still_in]
+        for caller, person, person_id, place in gone:
+            insert_entry(db, caller, LEFT_INDEX, person, place, person_id)
+        return len(gone) == len(waiting)
 
     def erased_of(self, people: Collection[str]) -> frozenset[str]:
         """Who of some people was erased, by the digests of their names."""

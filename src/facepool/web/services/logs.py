@@ -88,6 +88,24 @@ class Logs:
                 self._audit.erased(db, caller, people)
         return forgotten
 
+    def tell_of_index(self, unsaid: Sequence[tuple[Notice, str]], still_in: Collection[str]) -> bool:
+        """Say of what was erased that it may still be in an index, and, later, that it has left it.
+
+        Args:
+            unsaid: What was erased, and where the index is.
+            still_in: Where indexes are that may still have something that was erased.
+
+        Returns:
+            Whether all of it has left them.
+
+        Raises:
+            FacepoolError: The log cannot be written; all is still to be said.
+        """
+        with self._store.transaction() as db:
+            for notice, place in unsaid:
+                self._audit.still_in_index(db, notice, place)
+            return self._audit.left_index(db, still_in)
+
     def _write(self, db: Database, pool: Pool, notices: Sequence[Notice]) -> dict[int, Forgotten]:
         forgotten = {}
         for (change, erasing), several in groupby(notices, lambda notice: (notice.change, notice.action == "erased")):

@@ -17,6 +17,7 @@ from facepool.gallery import Pool
 from facepool.gallery.driver import database_errors
 from facepool.gallery.notices import ERASING, Notice
 from facepool.gallery.sqlite import traces_remain
+from facepool.search.index_status import still_there
 from facepool.web.hiding import without_paths
 from facepool.web.problems import ServerBusy
 from facepool.web.services.activity import Activity
@@ -83,6 +84,8 @@ class Settling:
         self._tidy_at_s = 0.0
         self._telling = threading.Lock()
         self._forgotten: dict[int, Forgotten] = {}
+        self._to_say_of_index: list[tuple[Notice, str]] = []
+        self._index_owes = True  # an earlier process may have said so
         self._behind = ""
         self._traces: dict[str, str] = {}
         self._changed = threading.Condition()
@@ -133,9 +136,11 @@ class Settling:
         told = self._tell(pool)
         notes = () if told else self._notes_on_logs()
         still_in: dict[str, int] = {}
-        if any(notice.action in ERASING for notice in noted):
+        erasing = [notice for notice in noted if notice.action in ERASING]
+        if erasing:
             notes += self._wipe_now()
             still_in = self._index.still_in(pool, _ANSWER_S)
+            self._say_of_index(erasing, still_in)
             notes += tuple(self._index.note_on(place, count) for place, count in still_in.items())
         changes = {notice.change for notice in noted}
         forgotten = [self._forgotten.pop(change) for change in changes if change in self._forgotten]
@@ -178,6 +183,24 @@ class Settling:
         finally:
             self._telling.release()
         return not self._behind
+
+    def _say_of_index(self, erasing: Sequence[Notice], still_in: Collection[str]) -> None:
+        """Have the audit log say that indexes may still have what was erased, and later that it has left them."""
+        if still_in:
+            self._to_say_of_index += [(notice, place) for notice in erasing for place in still_in]
+            self._index_owes = True
+            self._tell_of_index(still_in)
+
+    def _tell_of_index(self, still_in: Collection[str]) -> None:
+        with self._telling:
+            said, self._index_owes = list(self._to_say_of_index), False
+            try:
+                is_all = self._logs.tell_of_index(said, still_in)
+            except _failures():  # the next round says it
+                is_all = False
+            else:
+                del self._to_say_of_index[: len(said)]
+            self._index_owes = self._index_owes or not is_all
 
     def _hide(self, pool: Pool) -> None:
         with suppress(*_failures()):
@@ -258,6 +281,8 @@ class Settling:
             self._pool = self._pool or self._access.open()
             if self._pool.owed().notices or self._behind:
                 self._tell(self._pool)
+            if self._index_owes:
+                self._tell_of_index(still_there(self._pool))
             return self._pool.wipe(patience_s)
         except _failures():  # it was moved away, perhaps: the next one is another
             self._let_go()

@@ -441,6 +441,8 @@ export default {
   "audit.registered": "erfasst",
   "audit.erased": "gelöscht",
   "audit.erased_sample": "eine Ansicht gelöscht",
+  "audit.still_in_the_index": "gelöscht, noch im Index",
+  "audit.left_the_index": "hat den Index verlassen",
   "audit.imported_a_pool": "einen Bestand importiert",
   "audit.restored_the_pool": "den Bestand wiederhergestellt",
   "audit.took_the_pool_to_another_model": "den Bestand auf ein anderes Modell umgestellt",

@@ -441,6 +441,8 @@ export default {
   "audit.registered": "registered",
   "audit.erased": "erased",
   "audit.erased_sample": "erased a view",
+  "audit.still_in_the_index": "erased, still in the index",
+  "audit.left_the_index": "left the index",
   "audit.imported_a_pool": "imported a pool",
   "audit.restored_the_pool": "restored the pool",
   "audit.took_the_pool_to_another_model": "took the pool to another model",
