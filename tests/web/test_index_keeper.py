@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from facepool import open_pool
+from facepool import extras, open_pool
+from facepool.errors import ExtraMissing
 from facepool.gallery import SqlGallery
 from facepool.search.follower import sync
 from facepool.search.index_status import places_of
@@ -78,6 +79,14 @@ def test_the_index_follows_what_clients_do_and_others(
     assert web.post("/v1/persons/Bob/merge", json={"into": "Cleo"}).status_code == 200
     ready = web.get("/ready").json()
     assert (ready["behind"], ready["owed"]) == (None, [])
+
+
+def test_a_server_that_has_no_client_for_its_index_does_not_start(
+    tmp_path: Path, analyzer: FakeAnalyzer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extras, "missing", lambda extra: ("pymilvus",) if extra == "milvus" else ())
+    with pytest.raises(ExtraMissing, match="pymilvus"), client_of(tmp_path, analyzer, settings={"index": str(ADDRESS)}):
+        pass
 
 
 def test_an_erased_person_has_left_the_index_before_the_answer(

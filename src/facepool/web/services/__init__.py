@@ -209,12 +209,15 @@ def assemble(
 
     Raises:
         ConfigError: An address of another program cannot be used.
+        ExtraMissing: There is an index, and the package that asks it is not installed.
         PoolError: The pool cannot be used.
         StorageError: What is kept beside it cannot.
     """
     options, given = options or ServerOptions(), settings
     settings = _settings_of_one(given, root)
     search, is_collection = settings.search_choice(), root is not None
+    if search.index is not None:
+        extras.require("milvus")  # now, and not in a thread whose failures only answers show
     index = IndexKeeper(search.index)
     access = PoolAccess(
         settings.address, analyzer.space, search=search, after_change=index.ask, must_exist=is_collection
