@@ -2,14 +2,16 @@
 
 import os
 import signal
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from facepool.bulk import LocalAnalysis, PictureFaces, RayAnalysis, RayJob, cluster, open_ray
-from facepool.errors import ClusterFailed, ClusterUnreachable, ConfigError
+from facepool.bulk import LocalAnalysis, PictureFaces, RayAnalysis, RayJob, open_ray
+from facepool.errors import ClusterFailed, ClusterUnreachable, ConfigError, ImageUnreadable
 from facepool.faces.analyze import Analyzer
 from facepool.types import EmbeddingSpace
 from support.fake_analyzer import SPACE
@@ -84,21 +86,58 @@ def test_what_was_in_hand_of_what_is_killed_is_done_by_others(two_nodes: RayClus
     assert all(map(same, found, LocalAnalysis(PaintedAnalyzer()).analyze(paths)))
 
 
-def test_a_picture_that_no_worker_survives_ends_the_work(
-    two_nodes: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_picture_that_ends_its_worker_is_left_out_and_the_others_are_not(
+    two_nodes: RayCluster, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(cluster, "_TRIES", 2)
-    paths = [paint(tmp_path / f"{n}.png", (n % 4, n), blue=DEADLY if n == 5 else 0) for n in range(8)]
-    with (
-        open_ray(RayJob(two_nodes.address, DeadlyAnalyzer, SPACE)) as analysis,
-        pytest.raises(ClusterFailed, match="2 workers died one after the other at the same pictures"),
-    ):
-        list(analysis.analyze(paths))
+    paths = [paint(tmp_path / f"{n}.png", (n % 4, n)) for n in range(40)]
+    paths[21] = paint(tmp_path / "bad.png", (0, 1), blue=DEADLY)
+    with open_ray(RayJob(two_nodes.address, DeadlyAnalyzer, SPACE)) as analysis:
+        found = list(analysis.analyze(paths))
+    assert [picture.path for picture in found] == paths
+    assert isinstance(found[21].problem, ImageUnreadable)
+    assert "each worker that had it in hand ended, the last 2 with nothing else, on " in found[21].problem.why
+    del found[21], paths[21]
+    assert all(map(same, found, LocalAnalysis(PaintedAnalyzer()).analyze(paths)))
+
+
+def test_machines_that_compute_in_different_ways_are_known(two_nodes: RayCluster, tmp_path: Path) -> None:
+    paths = [paint(tmp_path / f"{n}.png", (n % 4, n)) for n in range(32)]
+    with open_ray(RayJob(two_nodes.address, ManyKindsAnalyzer, SPACE)) as analysis:
+        assert len(list(analysis.analyze(paths))) == 32
+    assert len(analysis.kinds) > 1
+
+
+def test_workers_of_this_machine_leave_nothing_in_its_users_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, short = tmp_path / "home", Path(tempfile.mkdtemp(prefix="t-"))
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    monkeypatch.setattr(tempfile, "tempdir", str(short))
+    picture = paint(tmp_path / "ada.png", (0, 1))
+    with open_ray(RayJob("local", PaintedAnalyzer, SPACE)) as analysis:
+        (found,) = analysis.analyze([picture])
+        (token,) = short.glob("*/token")
+        assert token.stat().st_mode & 0o777 == 0o600
+    assert found.faces is not None
+    assert list(home.iterdir()) == []
+    assert list(short.iterdir()) == []
+    short.rmdir()
+    assert "RAY_AUTH_MODE" not in os.environ
 
 
 def other_space() -> Analyzer:
     """Of a machine with other networks."""
     return OtherAnalyzer()
+
+
+class ManyKindsAnalyzer(PaintedAnalyzer):
+    """Computes in another way each time."""
+
+    @property
+    def runs_on(self) -> str:
+        return str(time.monotonic_ns())
 
 
 class OtherAnalyzer(PaintedAnalyzer):

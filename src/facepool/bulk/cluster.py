@@ -9,7 +9,7 @@ Ray stays quiet: what it has to say is in its own log files, and what people sho
 
 import logging
 import os
-import pickle
+import secrets
 import shutil
 import signal
 import socket
@@ -19,13 +19,16 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from facepool.bulk.head import watched_head
+from facepool.bulk.lost import OneByOne
 from facepool.bulk.pictures import PictureFaces
-from facepool.bulk.worker import RESULTS, Part, Task, Worker, part_of
+from facepool.bulk.worker import Results, Task, Worker, part_of, results_of
 from facepool.errors import ClusterFailed, ClusterUnreachable, ConfigError, FacepoolError
 from facepool.extras import require
 from facepool.faces.analyze import Analyzer
@@ -35,13 +38,14 @@ LOCAL = "local"
 """The address for workers on this machine alone, which are started and ended with the job."""
 _THIS_MACHINES = "auto"
 """The address for the cluster that this machine is part of."""
+_MODE = "RAY_AUTH_MODE"
 _PATIENCE_S = 10.0
 _MOST_PICTURES = 64
 """Pictures that a worker gets at once: what a dead one had in hand is looked at again."""
+_MOST_ENDS = 2
+"""How often a part is given to another worker because one has ended; then its pictures are looked at one by one."""
 _PARTS_EACH = 8
 """Parts a worker gets at least, where there are few pictures, so that all of them end at about the same time."""
-_TRIES = 5
-"""So often a part is begun whose worker dies each time, until the pictures are to blame and not the machines."""
 _AT_IMPORT = {
     # Ray prints what happens on other machines into the output of this process, into which results go.
     "RAY_DEDUP_LOGS_SKIP_REGEX": "^",
@@ -62,6 +66,8 @@ class RayJob:
         cpus: Cores that a worker uses.
         gpus: GPUs that a worker uses.
         aligned: Whether faces keep their pixels, which a pool that keeps pictures wants.
+        on_lost: Called in another thread when the cluster's head is gone, with what to say. It has to end the process:
+            Ray does so a minute later, and until then nothing that waits for it comes back.
     """
 
     address: str
@@ -70,6 +76,7 @@ class RayJob:
     cpus: int = 1
     gpus: int = 0
     aligned: bool = False
+    on_lost: Callable[[ClusterFailed], None] = lambda _: None
 
 
 class RayAnalysis:
@@ -78,11 +85,15 @@ class RayAnalysis:
     Args:
         job: What they do.
         workers: How many there may be at a time.
+
+    Attributes:
+        kinds: What workers have computed with so far, for people: engines, precision and processor.
     """
 
     def __init__(self, job: RayJob, workers: int) -> None:
         self._job = job
         self.workers = workers
+        self.kinds: set[str] = set()
 
     @property
     def space(self) -> EmbeddingSpace:
@@ -106,11 +117,10 @@ class RayAnalysis:
             return
         length = self._part_of(len(paths))
         files = [path.absolute() for path in paths]  # what a worker's folder is, nobody knows
-        parts = [part_of(files[start : start + length]) for start in range(0, len(files), length)]
+        parts = [files[start : start + length] for start in range(0, len(files), length)]
         left = iter(zip(paths, files, strict=True))
         with _explained(self._job.address):
-            for data in self._results(parts, _folder_of(files), known):
-                results = pickle.loads(data)  # noqa: S301 -- of our own workers; who can write there runs code anyway
+            for results in self._results(parts, _folder_of(files), known):
                 if isinstance(results, FacepoolError):
                     raise results
                 for picture in results:
@@ -122,25 +132,38 @@ class RayAnalysis:
     def _part_of(self, pictures: int) -> int:
         return max(1, min(_MOST_PICTURES, pictures // (self.workers * _PARTS_EACH)))
 
-    def _results(self, parts: list[Part], folder: Path, known: Collection[str]) -> Iterator[bytes]:
+    def _results(self, parts: list[list[Path]], folder: Path, known: Collection[str]) -> Iterator[Results]:
+        """What there is of all parts, in their order; those that Ray has given up are looked at here."""
         ray = _import_ray()
         job = self._job
         task = Task(job.load, job.space, folder, version("facepool"), aligned=job.aligned)
+        contents = ray.put(frozenset(known))
+        rows = [part_of(part, place) for place, part in enumerate(parts)]
         with warnings.catch_warnings():
-            # Ray will have another way to say how often a part is begun, and has none yet.
+            # Ray Data wants to name such options itself, and has no name yet for the number of tries.
             warnings.simplefilter("ignore", DeprecationWarning)
-            data = ray.data.from_items(parts, override_num_blocks=len(parts)).map_batches(
+            data = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
                 Worker,
-                fn_constructor_kwargs={"task": task, "known": ray.put(frozenset(known))},
+                fn_constructor_kwargs={"task": task, "known": [contents]},
                 batch_size=None,  # a part as it is
                 batch_format="numpy",
                 concurrency=min(self.workers, len(parts)),
                 num_cpus=job.cpus,
                 num_gpus=job.gpus or None,
-                max_task_retries=_TRIES - 1,
+                max_restarts=-1,
+                max_task_retries=_MOST_ENDS,
             )
+        alone = OneByOne(ray, task, contents)
+        done = 0
         for row in data.iter_rows():
-            yield row[RESULTS]
+            results, place, kind = results_of(row)
+            for lost in parts[done:place]:
+                yield from alone.look(lost)
+            self.kinds.add(kind)
+            yield results
+            done = place + 1
+        for lost in parts[done:]:
+            yield from alone.look(lost)
 
 
 @contextmanager
@@ -168,6 +191,7 @@ def open_ray(job: RayJob) -> Iterator[RayAnalysis]:
                 why=f"one takes {wanted}, and no machine of it offers that",
                 fix="Start its nodes with more (ray start --num-cpus --num-gpus), or use fewer --threads",
             )
+        stack.enter_context(watched_head(ray.get_runtime_context().gcs_address, job.on_lost))
         yield RayAnalysis(job, workers)
 
 
@@ -178,7 +202,9 @@ def _connect(ray: ModuleType, address: str, stack: ExitStack) -> None:
         # Short, since a socket's path has to be; and private, since faces lie in it while there is no room elsewhere.
         folder = tempfile.mkdtemp(prefix="fp-")
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        options = {"_temp_dir": folder, "include_dashboard": False}
+        stack.enter_context(_variables(_own_token(Path(folder))))
+        stack.callback(_forget_mode, os.environ.get(_MODE))
+        options = {"_temp_dir": folder, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     elif address != _THIS_MACHINES:
         _check_answers(address)
     with _variables(_AT_IMPORT | {"RAY_USAGE_STATS_ENABLED": "0"}), _own_end(), _silent():
@@ -191,8 +217,32 @@ def _connect(ray: ModuleType, address: str, stack: ExitStack) -> None:
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.execution_options.preserve_order = True
+    context.max_errored_blocks = -1  # parts that have ended too many workers: `RayAnalysis` looks at them
     for name in ("ray", "ray.data", "ray.util"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what ends the work is told by our errors
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # an error is told by who gets it
+
+
+def _own_token(folder: Path) -> Mapping[str, str]:
+    """How Ray finds the secret without which nobody else on this machine has our workers run something.
+
+    Ray itself would keep one in the user's home folder, for good.
+    """
+    file = folder / "token"
+    file.touch(0o600)
+    file.write_text(_secret())
+    return {"RAY_AUTH_TOKEN_PATH": str(file)}
+
+
+@cache
+def _secret() -> str:
+    """One a process, as Ray remembers it for as long."""
+    return secrets.token_hex(32)
+
+
+def _forget_mode(before: str | None) -> None:
+    """Ray says in a variable of this process that what it has started wants a secret; the next may be another's."""
+    if before is None:
+        os.environ.pop(_MODE, None)
 
 
 def _check_answers(address: str) -> None:
@@ -271,13 +321,6 @@ def _explained(address: str) -> Iterator[None]:
     ray = _import_ray()
     try:
         yield
-    except ray.exceptions.RayActorError:
-        raise ClusterFailed(
-            f"The Ray cluster {address} has not gone on",
-            why=f"{_TRIES} workers died one after the other at the same pictures",
-            fix="Give workers more memory, or look without --ray which picture it is, and leave that out; what was "
-            "stored before is stored",
-        ) from None
     except (ray.exceptions.RayError, ray.data.exceptions.RayDataUserCodeException, ConnectionError) as error:
         raise ClusterFailed(
             f"The Ray cluster {address} has not gone on",

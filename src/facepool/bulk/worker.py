@@ -6,8 +6,10 @@ path of a picture, which is somebody's name.
 
 import os
 import pickle
+import platform
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -19,10 +21,12 @@ from facepool.faces.analyze import Analyzer
 from facepool.types import EmbeddingSpace
 
 _Error = TypeVar("_Error", bound=FacepoolError)
-Part = dict[str, bytes]
-"""A row of what goes to workers, and comes from them: some pictures, in one block of bytes."""
-PATHS, RESULTS = "paths", "results"
-"""What the block is called on the way there, and back."""
+Part = dict[str, bytes | int]
+"""A row of what goes to workers, and comes from them: some pictures, in one block of bytes, and which part it is."""
+Results = list[PictureFaces] | FacepoolError
+"""What there is of the pictures of one part, or the error that ends the work."""
+_PROCESSORS = Path("/proc/cpuinfo")
+_PATHS, _RESULTS, _PLACE, _KIND = "paths", "results", "place", "kind"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,25 +53,44 @@ class Worker:
 
     Args:
         task: What to do.
-        known: Ray's reference of the contents that are not to be looked at again.
+        known: In a list, so that Ray hands it on as it is, its reference of the contents not to be looked at again.
     """
 
-    def __init__(self, task: Task, known: Any) -> None:  # noqa: ANN401 -- a type of Ray's, which is not loaded here
+    def __init__(self, task: Task, known: Sequence[Any]) -> None:
         import ray  # noqa: PLC0415 -- it is there: it has made this
 
         self._task = task
-        self._known: frozenset[str] = ray.get(known)
+        self._known: frozenset[str] = ray.get(known[0])
         self._analyzer: Analyzer | FacepoolError
         try:
             self._analyzer = _load(task)
         except FacepoolError as error:
             self._analyzer = _on_this_machine(error)
 
-    def __call__(self, rows: Mapping[str, Sequence[bytes]]) -> dict[str, list[bytes]]:
-        """What there is of the pictures of each row, or the error that ends the work."""
-        return {RESULTS: [pickle.dumps(self._results(paths), pickle.HIGHEST_PROTOCOL) for paths in rows[PATHS]]}
+    def __call__(self, rows: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+        """What there is of the pictures of each row."""
+        found = [
+            self.look({_PATHS: paths, _PLACE: place}) for paths, place in zip(rows[_PATHS], rows[_PLACE], strict=True)
+        ]
+        return {name: [row[name] for row in found] for name in (_PLACE, _RESULTS, _KIND)}
 
-    def _results(self, part: bytes) -> list[PictureFaces] | FacepoolError:
+    def look(self, part: Mapping[str, Any]) -> dict[str, bytes | int]:
+        """What there is of the pictures of one row; read it by `results_of`."""
+        results = pickle.dumps(self._results(part[_PATHS]), pickle.HIGHEST_PROTOCOL)
+        return {_PLACE: int(part[_PLACE]), _RESULTS: results, _KIND: self._kind.encode()}
+
+    def machine(self) -> str:
+        """Where it runs."""
+        return socket.gethostname()
+
+    @property
+    def _kind(self) -> str:
+        """What the last digits of its vectors depend on."""
+        if isinstance(self._analyzer, FacepoolError):
+            return ""
+        return f"{self._analyzer.runs_on}, {processor()}"
+
+    def _results(self, part: bytes) -> Results:
         if isinstance(self._analyzer, FacepoolError):
             return self._analyzer
         try:
@@ -78,9 +101,25 @@ class Worker:
             return _on_this_machine(error)
 
 
-def part_of(paths: Sequence[Path]) -> Part:
-    """Some files as they are handed to a worker."""
-    return {PATHS: b"\0".join(os.fsencode(path) for path in paths)}
+def part_of(paths: Sequence[Path], place: int) -> Part:
+    """Some files as they are handed to a worker, and which part of all it is."""
+    return {_PATHS: b"\0".join(os.fsencode(path) for path in paths), _PLACE: place}
+
+
+def results_of(row: Mapping[str, Any]) -> tuple[Results, int, str]:
+    """What a worker has found in a part, which part that was, and what it has computed it with."""
+    results: Results = pickle.loads(row[_RESULTS])  # noqa: S301 -- of our own workers; who can write there runs code anyway
+    return results, int(row[_PLACE]), row[_KIND].decode()
+
+
+def processor() -> str:
+    """The model of this machine's processor, for people."""
+    with suppress(OSError):
+        for line in _PROCESSORS.read_text(errors="replace").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()
 
 
 def _load(task: Task) -> Analyzer:

@@ -20,6 +20,7 @@ from facepool.bulk import LocalAnalysis, PictureAnalysis, RayJob, open_ray
 from facepool.capture import mask_credentials
 from facepool.cli.ui.console import Console
 from facepool.config import ENVIRONMENT_PREFIX, Settings, default_config, is_in_environment, load_settings
+from facepool.errors import ClusterFailed
 from facepool.faces.analyze import Analyzer
 from facepool.faces.load import AnalyzerRecipe, ModelChoice, load_analyzer
 from facepool.files import in_a_home
@@ -172,10 +173,23 @@ class CommandContext:
             self._model_choice, settings.device, threads, settings.detect_options(), models_dir, offline_dir
         )
         on_gpu = settings.device not in ("auto", "cpu")
-        job = RayJob(settings.ray, recipe, self.analyzer.space, cpus=threads, gpus=int(on_gpu), aligned=aligned)
+        space = self.analyzer.space
+        job = RayJob(settings.ray, recipe, space, threads, int(on_gpu), aligned=aligned, on_lost=self._end_without_ray)
         with open_ray(job) as analysis:
             self.console.note(f"Running on {analysis.runs_on}")
             yield analysis
+            if len(analysis.kinds) > 1:
+                self.console.note(
+                    "The machines of the cluster compute in different ways, so the last digits of vectors depend on "
+                    f"which machine had a picture: {'; '.join(sorted(analysis.kinds))}"
+                )
+
+    def _end_without_ray(self, error: ClusterFailed) -> None:
+        """Say what happened and end the process, as it would end if it were killed: what it has kept is kept."""
+        self.console.fail(error)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(error.exit_code)
 
     @cached_property
     def policy(self) -> ThresholdPolicy:

@@ -189,7 +189,7 @@ def register(
     facepool register Ada --appearance glasses       a second look of the same person
     facepool register Ada ada1.jpg ada2.jpg          from pictures
     facepool register -s people/                     everybody in people/NAME/*.jpg and people/NAME.jpg
-    facepool register -s people/ --ray 10.0.0.1:6379  the same, with all machines of a Ray cluster
+    facepool register -s people/ --ray auto          the same, with all machines of a Ray cluster
     facepool register Ada --consent consent.txt      keep what Ada has agreed to, when, and who recorded it
 
     Before a camera, and in a video, a ring shows which directions are captured; hints say what to do. It saves by
