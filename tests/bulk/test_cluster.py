@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -107,24 +109,33 @@ def test_machines_that_compute_in_different_ways_are_known(two_nodes: RayCluster
     assert len(analysis.kinds) > 1
 
 
-def test_workers_of_this_machine_leave_nothing_in_its_users_home(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    home, short = tmp_path / "home", Path(tempfile.mkdtemp(prefix="t-"))
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
-    monkeypatch.setattr(tempfile, "tempdir", str(short))
-    picture = paint(tmp_path / "ada.png", (0, 1))
+ALONE = """
+import sys
+from pathlib import Path
+from facepool.bulk import RayJob, open_ray
+from support.fake_analyzer import SPACE
+from support.painted import PaintedAnalyzer
+
+if __name__ == "__main__":
     with open_ray(RayJob("local", PaintedAnalyzer, SPACE)) as analysis:
-        (found,) = analysis.analyze([picture])
-        (token,) = short.glob("*/token")
-        assert token.stat().st_mode & 0o777 == 0o600
-    assert found.faces is not None
-    assert list(home.iterdir()) == []
-    assert list(short.iterdir()) == []
-    short.rmdir()
-    assert "RAY_AUTH_MODE" not in os.environ
+        (found,) = analysis.analyze([Path(sys.argv[1])])
+        (token,) = Path(sys.argv[2]).glob("*/token")
+        print(len(found.faces), oct(token.stat().st_mode & 0o777))
+"""
+
+
+def test_workers_of_this_machine_leave_nothing_in_its_users_home(tmp_path: Path) -> None:
+    picture = paint(tmp_path / "ada.png", (0, 1))
+    (home := tmp_path / "home").mkdir()
+    with tempfile.TemporaryDirectory(prefix="t-") as short:  # the path of a socket has to be
+        own = {"HOME": str(home), "TMPDIR": short, "PYTHONPATH": str(Path(__file__).parents[1])}
+        # In a process of its own, as a command is: Ray remembers for as long as one lives that it has had a token.
+        words = [sys.executable, "-c", ALONE, str(picture), short]
+        done = subprocess.run(words, env=os.environ | own, capture_output=True, text=True, timeout=120, check=False)
+        left = [*home.iterdir(), *Path(short).iterdir()]
+    assert done.stdout.split() == ["1", "0o600"], done.stderr
+    assert done.returncode == 0
+    assert left == []
 
 
 def other_space() -> Analyzer:
