@@ -353,7 +353,7 @@ def test_everything_about_a_person_is_exported_and_then_erased(
     assert len(json.loads(archive.read("activity.json"))) == 2
     assert [entry["action"] for entry in json.loads(archive.read("audit.json"))] == ["registered"]
     erased = web.delete(at("Grace")).json()
-    assert erased == {"person": "Grace", "samples": 2, "activity": 2, "notes": []}
+    assert erased == {"person": "Grace", "samples": 2, "activity": 2, "still_in_index": 0, "notes": []}
     assert problem(web.get(at("Grace"))) == (404, "person_unknown")
     assert names(web) == {"Bob": 1}
     left = b"".join(path.read_bytes() for path in tmp_path.iterdir())
@@ -370,7 +370,13 @@ def test_what_the_server_knows_of_somebody_who_was_erased_elsewhere_can_be_erase
     seen(web, analyzer, "Ada")
     with open_pool(tmp_path / "pool.db") as pool:
         pool.remove("Ada")
-    assert web.delete(at("Ada")).json() == {"person": "Ada", "samples": 0, "activity": 1, "notes": []}
+    assert web.delete(at("Ada")).json() == {
+        "person": "Ada",
+        "samples": 0,
+        "activity": 1,
+        "still_in_index": 0,
+        "notes": [],
+    }
     assert problem(web.delete(at("Ada"))) == (404, "person_unknown")
 
 

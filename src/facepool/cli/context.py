@@ -104,9 +104,10 @@ class CommandContext:
         self._warned: set[str] = set()
 
     def __getstate__(self) -> dict[str, object]:
-        """What another process needs to do the same: networks and console it makes itself."""
-        names = ("given", "config", "json_lines", "accept_licence", "ids_path", "is_quiet", "_warned", "settings")
-        return {name: getattr(self, name) for name in names}
+        """What another process needs to do the same: the settings, but networks, console and pool it makes itself."""
+        settings = self.settings
+        made = {name for name, part in vars(CommandContext).items() if isinstance(part, cached_property)}
+        return {name: value for name, value in vars(self).items() if name not in made} | {"settings": settings}
 
     def for_collection(self, name: str) -> "CommandContext":
         """The same command for another collection of the pool."""
