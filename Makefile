@@ -26,7 +26,7 @@ test: dev ## Run the test suite on all cores, without the engines of many machin
 	@$(BIN)/python -m pytest -q -n auto --dist worksteal -m "not milvus and not ray"
 
 test-engines: dev ## Run the tests that start a Milvus server and Ray nodes
-	@grep -rlE 'mark\.(milvus|ray)\b' tests --include='test_*.py' | xargs $(BIN)/python -m pytest -q -m "milvus or ray"
+	@grep -rlE 'mark\.(milvus|ray)\b' tests --include='test_*.py' | xargs $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "milvus or ray"
 
 check: dev ## Lint, types, layers, dependencies: zero warnings
 	@$(BIN)/ruff check .
